@@ -1,0 +1,38 @@
+# Everything a newcomer types. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.complete ## make .venv with everything that the commands and tests need
+
+.venv/.complete: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## a simulated clinic through a real broker: one patient's story, a crash, the proof
+	@$(BIN)/pathway demo
+
+test: setup ## all tests, against a real NATS and real databases
+	@$(BIN)/python -m pytest -q
+
+check: setup ## format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: setup ## put the code into shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only .
+
+lock: ## write requirements.lock anew from the ranges in pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
+
+clean: ## remove what setup, tests and the demo left behind
+	rm -rf .venv .pathway .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,1 @@
+"""Every way in and out: broker, command line, clock and board."""

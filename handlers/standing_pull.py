@@ -1,0 +1,133 @@
+"""Pull requests kept standing at a JetStream consumer, and what they bring."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+if TYPE_CHECKING:
+    from nats.aio.subscription import Subscription
+
+API = "$JS.API"
+EXPIRES = 30  # seconds a pull request stands
+HEARTBEAT = 1  # seconds between signs of life from the server while it has nothing for us
+SILENCE = 2.5  # seconds without any sign after which our requests count as lost
+MAX_REQUEST_BYTES = 32 * 1024 * 1024  # one request brings no more; far above one message
+WAKE = 0.25  # seconds between looks at the connection while nothing arrives
+DRAIN_TIMEOUT = 2.0  # seconds for the server to confirm that nothing more will come
+
+
+class StandingPull:
+    """Pull requests kept standing at one durable consumer, and what they brought.
+
+    `window` bounds the messages asked for and those arrived but not taken, together.
+    """
+
+    def __init__(self, client: Client, stream: str, durable: str, window: int) -> None:
+        self._client = client
+        self._next = f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._window = window
+        self._inbox = client.new_inbox()
+        self._arrived: deque[Msg] = deque()
+        self._wake = asyncio.Event()
+        self._owed = 0  # messages that standing requests may still bring
+        self._generation = 0  # tells the requests that count from those given up
+        self._heard = time.monotonic()
+        self._reconnects = client.stats["reconnects"]
+        self._subscription: Subscription | None = None
+        self.lost = ""  # why the server ended our requests, until `reset`
+
+    async def open(self) -> None:
+        """Subscribe to the inbox in which messages arrive."""
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._receive)
+
+    async def close(self) -> None:
+        """Take no more: returns when all that the server had sent us has arrived."""
+        self.wake()
+        subscription, self._subscription = self._subscription, None
+        if subscription is None:
+            return
+        with suppress(nats.errors.Error, TimeoutError):
+            if self._client.is_connected:
+                async with asyncio.timeout(DRAIN_TIMEOUT):
+                    await subscription.drain()  # type: ignore[no-untyped-call]
+            else:
+                await subscription.unsubscribe()
+
+    def take(self, limit: int | None = None) -> list[Msg]:
+        """Up to `limit` messages that have arrived, or all of them, in order."""
+        arrived = self._arrived
+        count = len(arrived) if limit is None else min(limit, len(arrived))
+        return [arrived.popleft() for _ in range(count)]
+
+    def wake(self) -> None:
+        """End a `wait`."""
+        self._wake.set()
+
+    def reset(self) -> None:
+        """Count every standing request as gone, so that `renew` asks again."""
+        self._generation += 1
+        self._owed = 0
+        self._heard = time.monotonic()
+        self.lost = ""
+
+    async def renew(self) -> None:
+        """Ask for more when less than half of the window stands or waits."""
+        if self.lost or not self._client.is_connected:
+            return
+        if self._client.stats["reconnects"] != self._reconnects:
+            self._reconnects = self._client.stats["reconnects"]
+            self.reset()  # the server forgot them with the connection
+        missing = self._window - self._owed - len(self._arrived)
+        if missing < self._window // 2:
+            return
+        request = {
+            "batch": missing,
+            "max_bytes": MAX_REQUEST_BYTES,
+            "expires": EXPIRES * 10**9,
+            "idle_heartbeat": HEARTBEAT * 10**9,
+        }
+        if self._owed == 0:
+            self._heard = time.monotonic()
+        self._owed += missing
+        await self._client.publish(
+            self._next, json.dumps(request).encode(), reply=f"{self._inbox}.{self._generation}"
+        )
+
+    async def wait(self) -> None:
+        """Return when something has arrived or changed, at the latest after a moment."""
+        if self._arrived or self.lost:
+            return
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAKE):
+                await self._wake.wait()
+        if self._owed and time.monotonic() - self._heard > SILENCE:
+            self.reset()
+
+    async def _receive(self, message: Msg) -> None:
+        self._heard = time.monotonic()
+        # A sender may set a header named Status; only a message to be acknowledged is an event.
+        if message.reply:
+            self._arrived.append(message)
+            self._owed = max(0, self._owed - 1)
+        elif message.subject.endswith(f".{self._generation}"):
+            self._note_status(message.headers or {})
+        self._wake.set()
+
+    def _note_status(self, headers: dict[str, str]) -> None:
+        """A request ended (unless this is a heartbeat): expired, filled or refused."""
+        status = headers.get("Status", "")
+        if status == "100":
+            return
+        left = headers.get("Nats-Pending-Messages", "")
+        if left.isdigit():
+            self._owed = max(0, self._owed - int(left))
+        else:
+            self.lost = f"{status} {headers.get('Description', '')}".strip()

@@ -1,0 +1,1 @@
+"""The machine: policy, fold, ledger, flow and store. It knows no broker, web or terminal."""

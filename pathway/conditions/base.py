@@ -1,0 +1,142 @@
+"""How a condition is asked, and the three ways to combine conditions.
+
+Every condition answers True, False or None (not known): missing data is never "criterion
+met". A condition that time alone can change also says when: that instant is a timer.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from pathway.record import Record, Ref, Snapshot
+from schemas.inbound import Event
+
+if TYPE_CHECKING:
+    from pathway.instruments import Reading
+    from pathway.policy import Policy
+
+Tri = bool | None
+Inputs = dict[str, object]
+
+
+@dataclass(slots=True)
+class View:
+    """What a condition may look at.
+
+    Attributes:
+        clock: time conditions count up to here. A timer due at T fires after every fact of
+            T, so at a fact of T the clock stands one microsecond before T.
+        fact: the fact being applied, if it is one; conditions on a single event read it.
+        reading: what that fact says if it is an assessment.
+    """
+
+    policy: "Policy"
+    snapshot: Snapshot
+    record: Record
+    clock: int
+    fact: Event | None = None
+    reading: "Reading | None" = None
+
+
+class Condition(BaseModel):
+    """One building block of a rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reads: ClassVar[frozenset[str]] = frozenset()  # topics of the record; see pathway/reduce.py
+    on_event: ClassVar[bool] = False  # true of one event rather than of a state of affairs
+
+    @abstractmethod
+    def test(self, view: View) -> Tri:
+        """Is it so? None if what it needs is not known."""
+
+    def due(self, view: View) -> int | None:
+        """The next instant after the clock at which time alone may change the answer."""
+        return None
+
+    def inputs(self, view: View) -> Inputs:
+        """The values that the answer rests on, by name."""
+        return {}
+
+    def refs(self, view: View) -> Iterator[Ref]:
+        """The facts that the answer rests on."""
+        return iter(())
+
+    def unknowns(self, view: View) -> list[str]:
+        """What would have to be known; only what could still change the answer."""
+        return [self.describe()] if self.test(view) is None else []
+
+    def unmet(self, view: View) -> list["Condition"]:
+        """The smallest parts that are not true, for an explanation."""
+        return [] if self.test(view) else [self]
+
+    def describe(self) -> str:
+        """The condition in a few words, as policy language."""
+        return type(self).__name__
+
+    def parts(self) -> Iterator["Condition"]:
+        """This condition and all inside it."""
+        yield self
+
+    def topics(self) -> frozenset[str]:
+        """Everything that this condition reads, parts included."""
+        return frozenset().union(*(part.reads for part in self.parts()))
+
+
+def earliest(*instants: int | None) -> int | None:
+    """The least of those that are set."""
+    known = [instant for instant in instants if instant is not None]
+    return min(known) if known else None
+
+
+class Group(Condition):
+    """Several conditions under one logic."""
+
+    @abstractmethod
+    def inside(self) -> tuple[Condition, ...]:
+        """The parts, in the order of the policy."""
+
+    def due(self, view: View) -> int | None:
+        return earliest(*(member.due(view) for member in self.inside()))
+
+    def inputs(self, view: View) -> Inputs:
+        merged: Inputs = {}
+        for member in self.inside():
+            merged.update(member.inputs(view))
+        return merged
+
+    def refs(self, view: View) -> Iterator[Ref]:
+        for member in self.inside():
+            yield from member.refs(view)
+
+    def parts(self) -> Iterator[Condition]:
+        yield self
+        for member in self.inside():
+            yield from member.parts()
+
+
+def all_of(members: tuple[Condition, ...], view: View) -> Tri:
+    """False beats unknown, unknown beats true."""
+    result: Tri = True
+    for member in members:
+        value = member.test(view)
+        if value is False:
+            return False
+        if value is None:
+            result = None
+    return result
+
+
+def any_of(members: tuple[Condition, ...], view: View) -> Tri:
+    """True beats unknown, unknown beats false."""
+    result: Tri = False
+    for member in members:
+        value = member.test(view)
+        if value:
+            return True
+        if value is None:
+            result = None
+    return result

@@ -1,0 +1,65 @@
+"""What the fold says: moves, recommendations and alerts, as they are raised and end."""
+
+import uuid
+from typing import Final, Literal
+
+import msgspec
+
+from pathway.record import Cause, Ref
+
+Kind = Literal["transition", "recommendation", "alert"]
+Resolution = Literal["confirmed", "declined", "withdrawn", "cleared", "closed"]
+NAMESPACE: Final = uuid.UUID("6f1b8d0e-6c0a-5d57-9f0e-0c1d3b6a2f45")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """A move, recommendation or alert comes into being.
+
+    Attributes:
+        key: identifies the effect for ever; see `key_of`.
+        at: effective instant.
+        said: what is published of it, besides instants, causes and policy.
+        basis: what an explanation needs; never published.
+    """
+
+    kind: Kind
+    key: str
+    at: int
+    episode: int
+    policy: str
+    causes: tuple[Ref, ...]
+    said: dict[str, object]
+    basis: dict[str, object]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A recommendation is resolved or an alert ends."""
+
+    kind: Kind
+    key: str
+    at: int
+    episode: int
+    policy: str
+    causes: tuple[Ref, ...]
+    resolution: Resolution
+    by: dict[str, object] = {}
+
+
+Effect = Raised | Ended
+
+
+def key_of(kind: Kind, *parts: str, cause: Cause) -> str:
+    """The effect's key: what it is and what made it true; no counter, no episode number."""
+    return _encode([kind, *parts, *cause.key]).decode()
+
+
+def stable_id(patient: str, key: str, *more: str | int) -> str:
+    """UUIDv5 of the parts, the same on every machine."""
+    return str(uuid.uuid5(NAMESPACE, _encode([patient, key, *more]).decode()))
+
+
+def merged(*groups: tuple[Ref, ...]) -> tuple[Ref, ...]:
+    """References without repetition, in the order of first mention."""
+    return tuple(dict.fromkeys(ref for group in groups for ref in group))

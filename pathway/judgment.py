@@ -1,0 +1,177 @@
+"""Rules judged against the record: what holds, which alerts stand, what is recommended."""
+
+from pathway import alerts
+from pathway.case import Case
+from pathway.effects import Resolution, key_of, merged, stable_id
+from pathway.machine import compiled
+from pathway.policy import OPEN_STATES, Policy, Rule
+from pathway.record import Decline, Hold, StandingRecommendation
+
+ALL = "all"
+
+
+def judge_event(case: Case, topic: str) -> None:
+    """Judge the rules that are true of one event; each such event is an alert of its own."""
+    for rule in case.policy.event_rules.get(topic, ()):
+        if rule.holds_in(case.record.state) and rule.when.test(case.view):
+            evidence = tuple(rule.when.refs(case.view))
+            alerts.raise_for_rule(case, rule, evidence, rule.when.inputs(case.view))
+
+
+def judge(case: Case) -> None:
+    """Judge every rule that reads what was touched, until nothing changes any more."""
+    while case.touched:
+        topics, case.touched = case.touched, set()
+        for rule in case.policy.rules_reading(case.record.state, topics):
+            judge_rule(case, rule)
+    if case.reselect:
+        case.reselect = False
+        _recommend(case)
+
+
+def judge_rule(case: Case, rule: Rule) -> None:
+    """Judge one rule, and set the timer for when time alone may change the answer."""
+    holds = case.snapshot.holds
+    value = rule.holds_in(case.record.state) and rule.when.test(case.view)
+    if value and rule.id not in holds:
+        _rise(case, rule)
+    elif not value and rule.id in holds:
+        fall(case, rule.id)
+    arm(case, rule)
+
+
+def arm(case: Case, rule: Rule) -> None:
+    """Set or clear a rule's timer."""
+    due = rule.when.due(case.view)
+    if due is None:
+        case.snapshot.dues.pop(f"rule:{rule.id}", None)
+    else:
+        case.snapshot.dues[f"rule:{rule.id}"] = due
+
+
+def _rise(case: Case, rule: Rule) -> None:
+    evidence = tuple(dict.fromkeys(rule.when.refs(case.view)))
+    inputs = rule.when.inputs(case.view)
+    hold = Hold(case.cause, evidence, inputs, case.policy.digest)
+    case.snapshot.holds[rule.id] = hold
+    if rule.mode == "alert":
+        hold.alert = alerts.raise_for_rule(case, rule, evidence, inputs)
+    else:
+        case.reselect = True
+
+
+def fall(case: Case, rule_id: str) -> None:
+    """The rule no longer holds: its alert is cleared, its recommendation reconsidered."""
+    hold = case.snapshot.holds.pop(rule_id)
+    if hold.alert:
+        alerts.end(case, hold.alert, "cleared")
+    case.reselect = True
+    for decline in [each for each in case.snapshot.declines if each.rule == rule_id]:
+        _forget(case, decline)
+
+
+def let_go(case: Case) -> None:
+    """Another state or policy: drop what no longer applies, judge all that now does."""
+    policy, state = case.policy, case.record.state
+    for rule_id in list(case.snapshot.holds):
+        if rule_id not in policy.order or not policy.rule(rule_id).holds_in(state):
+            fall(case, rule_id)
+    for timer in [name for name in case.snapshot.dues if name.startswith("rule:")]:
+        del case.snapshot.dues[timer]
+    case.touched.add(ALL)
+    case.reselect = True
+
+
+def _forget(case: Case, decline: Decline) -> None:
+    case.snapshot.declines.remove(decline)
+    case.snapshot.dues.pop(f"decline:{decline.rule}", None)
+
+
+def _recommend(case: Case) -> None:
+    """Let the most urgent, then the highest undeclined rule stand as the one recommendation."""
+    standing = case.snapshot.recommendation
+    best = None
+    for rule in candidates(case):
+        if best is None or rank(case.policy, rule) > rank(case.policy, best):
+            best = rule
+    if standing is not None:
+        held = next((r for r in candidates(case) if r.id == standing.rule), None)
+        keeps = held is not None and held.to == standing.to
+        if keeps and held and best and rank(case.policy, best) <= rank(case.policy, held):
+            return
+        resolve(case, "withdrawn")
+    if best is not None:
+        _raise(case, best)
+
+
+def rank(policy: Policy, rule: Rule) -> tuple[bool, int]:
+    """Urgency first, then the level of care."""
+    return (rule.urgency == "urgent", policy.state(rule.to).rank)
+
+
+def candidates(case: Case) -> list[Rule]:
+    """Recommending rules that hold, may speak, and name a legal move; in policy order."""
+    snapshot, state = case.snapshot, case.record.state
+    if state not in OPEN_STATES:
+        return []
+    urgent = any(alert.severity == "urgent" for alert in snapshot.alerts.values())
+    declined = {(decline.rule, decline.to) for decline in snapshot.declines}
+    found = []
+    for rule in case.policy.recommending(state):
+        silent = (rule.id, rule.to) in declined
+        unsafe = urgent and case.policy.is_lower(state, rule.to or "")
+        if rule.id in snapshot.holds and not silent and not unsafe and _legal(case, rule):
+            found.append(rule)
+    return found
+
+
+def _legal(case: Case, rule: Rule) -> bool:
+    by = "discharge" if rule.to == "discharged" else "decision"
+    return compiled(case.policy).is_legal(case.record.state, by, rule.to or "")
+
+
+def _raise(case: Case, rule: Rule) -> None:
+    hold = case.snapshot.holds[rule.id]
+    to = rule.to or ""
+    key = key_of("recommendation", rule.id, to, cause=case.cause)
+    recommendation_id = stable_id(case.patient, key)
+    causes = merged(hold.evidence, hold.cause.refs, case.cause.refs)
+    said: dict[str, object] = {
+        "recommendation_id": recommendation_id,
+        "to": to,
+        "rule": rule.id,
+        "urgency": rule.urgency,
+    }
+    case.raised(
+        "recommendation", key, causes, said, {"version": rule.version, "inputs": hold.inputs}
+    )
+    case.snapshot.recommendation = StandingRecommendation(
+        key, recommendation_id, rule.id, to, rule.urgency, case.cause.at, causes
+    )
+
+
+def resolve(case: Case, resolution: Resolution, by: dict[str, object] | None = None) -> None:
+    """End the standing recommendation, if there is one."""
+    standing = case.snapshot.recommendation
+    if standing is not None:
+        case.snapshot.recommendation = None
+        case.ended("recommendation", standing.key, resolution, by)
+
+
+def decline(case: Case, by: dict[str, object]) -> None:
+    """A clinician says no: rule and target are silent for a while."""
+    standing = case.snapshot.recommendation
+    if standing is None:
+        return
+    resolve(case, "declined", by)
+    case.snapshot.declines.append(Decline(standing.rule, standing.to, case.cause.at))
+    silence = case.policy.limit("decline-silence")
+    case.snapshot.dues[f"decline:{standing.rule}"] = case.cause.at + silence
+    case.reselect = True
+
+
+def end_silence(case: Case, rule_id: str) -> None:
+    """The silence after a decline is over."""
+    for each in [d for d in case.snapshot.declines if d.rule == rule_id]:
+        _forget(case, each)
+    case.reselect = True

@@ -1,0 +1,395 @@
+"""THE FLOW: one micro-batch from the broker's bytes to one durable commit.
+
+    read -> dedupe -> load -> fold -> ledger -> commit
+
+Whatever arrives is either journaled, recognized as a duplicate, or parked with a reason.
+Nothing is acknowledged here and nothing published: the receiver acknowledges after `take`
+returns, the relay publishes from the outbox.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final
+
+import structlog
+
+from pathway.chart import Advance, Chart, advance, can_extend, speak
+from pathway.effects import stable_id
+from pathway.ledger import LATE
+from pathway.shelf import PolicyShelf
+from pathway.store.base import (
+    Commit,
+    JournalRow,
+    LedgerRow,
+    OutboxRow,
+    ParkedRow,
+    Store,
+    StoreError,
+)
+from schemas import inbound, outbound
+from schemas.envelope import Reason, Rejected
+from schemas.inbound import Event, TimeAdvanced
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, frozen=True)
+class Incoming:
+    """One message as the broker delivered it."""
+
+    raw: bytes
+    subject: str
+    stream_sequence: int
+    redelivered: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch.
+
+    Attributes:
+        failed: stream sequences that must be delivered again; nothing of them was committed.
+    """
+
+    applied: int = 0
+    duplicates: int = 0
+    parked: int = 0
+    late: int = 0
+    outbox: list[OutboxRow] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, frozen=True)
+class Accepted:
+    """A well-formed event and the message that brought it; no message if it is our own."""
+
+    event: Event
+    message: Incoming | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch on its way through the flow."""
+
+    commit: Commit
+    outcome: Outcome = field(default_factory=Outcome)
+    accepted: list[Accepted] = field(default_factory=list)
+    duplicates: list[Accepted] = field(default_factory=list)
+    charts: dict[str, Chart] = field(default_factory=dict)
+
+    def by_patient(self) -> dict[str, list[Event]]:
+        """The new events of each patient, in effective order."""
+        groups: dict[str, list[Event]] = {}
+        for each in self.accepted:
+            groups.setdefault(each.event.patient, []).append(each.event)
+        for events in groups.values():
+            events.sort(key=lambda event: event.order)
+        return groups
+
+
+@dataclass(slots=True, frozen=True)
+class Terms:
+    """How this worker works.
+
+    Attributes:
+        prefix: first token of every broker subject.
+        receipts: also tell senders of applied and duplicate events, not only of parked ones.
+        sources: patterns of `source` that may publish; empty = all.
+        cached_charts: how many patients are kept in memory.
+    """
+
+    prefix: str = "care"
+    receipts: bool = False
+    sources: tuple[str, ...] = ()
+    cached_charts: int = 20_000
+
+
+URGENT_TOKENS: Final = (b"assessment", b"safety")  # a parked message that reads like these
+PATIENT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Processor:
+    """Takes batches, one at a time, in the order in which they came."""
+
+    def __init__(
+        self, store: Store, shelf: PolicyShelf, terms: Terms, clock: Callable[[], int]
+    ) -> None:
+        self.store = store
+        self.shelf = shelf
+        self.terms = terms
+        self.clock = clock
+        self._charts: OrderedDict[str, Chart] = OrderedDict()
+        self._last_recorded_at = 0
+
+    async def start(self) -> None:
+        """Become the database's one writer and see which policies it knows."""
+        await self.store.claim()
+        self._last_recorded_at = await self.store.last_recorded_at()
+        await self.shelf.load(self.store)
+
+    # -- the flow --------------------------------------------------------------------------------
+
+    async def take(self, messages: Sequence[Incoming]) -> Outcome:
+        """One batch of messages, to the end. Raises StoreError with nothing written."""
+        batch = self._open()
+        for message in messages:
+            await self._read(batch, message)
+        return await self._finish(batch)
+
+    async def advance_time(self, patients: Iterable[str]) -> Outcome:
+        """Let due timers fire, by appending the only fact that may make them."""
+        batch = self._open()
+        now = self.clock()
+        batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
+        return await self._finish(batch)
+
+    async def _finish(self, batch: Batch) -> Outcome:
+        await self._dedupe(batch)
+        await self._load(batch)
+        await self._fold_and_speak(batch)
+        self._acknowledge_receipt(batch)
+        await self._commit(batch)
+        return batch.outcome
+
+    def _open(self) -> Batch:
+        # A clock that goes back is not believed: recorded times never decrease.
+        return Batch(Commit(recorded_at=max(self.clock(), self._last_recorded_at)))
+
+    # -- read ------------------------------------------------------------------------------------
+
+    async def _read(self, batch: Batch, message: Incoming) -> None:
+        try:
+            event = inbound.read(
+                message.raw, message.subject, now=self.clock(), prefix=self.terms.prefix
+            )
+            self._check_source(event)
+        except Rejected as rejected:
+            await self._park(batch, message, rejected)
+        else:
+            batch.accepted.append(Accepted(event, message))
+
+    def _check_source(self, event: Event) -> None:
+        allowed = self.terms.sources
+        if allowed and not any(fnmatchcase(event.source, pattern) for pattern in allowed):
+            raise _refused(event, Reason.SOURCE_NOT_ALLOWED, "source: not allowed here")
+
+    async def _park(self, batch: Batch, message: Incoming, rejected: Rejected) -> None:
+        """Keep what cannot be accepted; a redelivery parks nothing twice."""
+        if message.redelivered and await self.store.parked_one(message.stream_sequence):
+            return
+        row = ParkedRow(
+            message.stream_sequence,
+            message.subject,
+            rejected.reason.value,
+            rejected.detail,
+            rejected.source,
+            rejected.id,
+            message.raw,
+        )
+        batch.commit.parked.append(row)
+        batch.commit.outbox.append(self._parked_receipt(batch, row))
+        batch.outcome.parked += 1
+
+    # -- dedupe ----------------------------------------------------------------------------------
+
+    async def _dedupe(self, batch: Batch) -> None:
+        """The journal remembers every id for ever. First accepted wins."""
+        seen = await self.store.known({(a.event.source, a.event.id) for a in batch.accepted})
+        fresh: list[Accepted] = []
+        for each in batch.accepted:
+            event = each.event
+            digest = seen.setdefault((event.source, event.id), event.digest)
+            if digest is event.digest:
+                fresh.append(each)
+            elif digest == event.digest:
+                batch.duplicates.append(each)
+            elif each.message is not None:
+                conflict = _refused(event, Reason.ID_CONFLICT, "id: taken by other content")
+                await self._park(batch, each.message, conflict)
+        batch.accepted = fresh
+        batch.outcome.duplicates = len(batch.duplicates)
+
+    # -- load ------------------------------------------------------------------------------------
+
+    async def _load(self, batch: Batch) -> None:
+        """Charts from memory or the database, or new ones."""
+        keys = {each.event.patient for each in batch.accepted}
+        missing = [key for key in keys if key not in self._charts]
+        rows = await self.store.patients(missing) if missing else {}
+        for key in keys:
+            chart = self._charts.pop(key, None)
+            if chart is None and key in rows:
+                chart = Chart.of_row(rows[key])
+            batch.charts[key] = chart or Chart.new(key, self.shelf.current.digest)
+
+    # -- fold and speak ----------------------------------------------------------------------------
+
+    async def _fold_and_speak(self, batch: Batch) -> None:
+        """Advance every patient, then put the difference into words.
+
+        A patient whose fold fails is left out and delivered again; everybody else goes on.
+        """
+        groups = batch.by_patient()
+        known = await self.store.identities(
+            {(key, event.identity) for key, events in groups.items() for event in events}
+        )
+        advances: dict[str, Advance] = {}
+        for key, events in groups.items():
+            try:
+                advances[key] = await self._advance(batch.charts[key], events, known)
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("fold_failed", code="fold_failed", patient=key)
+                self._leave_out(batch, key)
+        rows = await self._ledger_rows(advances)
+        for key, advanced in advances.items():
+            self._speak(batch, batch.charts[key], advanced, rows[key])
+        self._journal(batch)
+
+    async def _advance(
+        self, chart: Chart, events: list[Event], known: set[tuple[str, str]]
+    ) -> Advance:
+        history = None
+        if not can_extend(chart, events, known):
+            rows = await self.store.journal(chart.patient)
+            history = [inbound.reread(row.raw) for row in rows]
+        return advance(self.shelf.by_digest, chart, events, history)
+
+    async def _ledger_rows(self, advances: dict[str, Advance]) -> dict[str, dict[str, LedgerRow]]:
+        rows: dict[str, dict[str, LedgerRow]] = {key: {} for key in advances}
+        wanted = [
+            (patient, key)
+            for patient, advanced in advances.items()
+            if advanced.truth is None
+            for key in advanced.effect_keys()
+        ]
+        for (patient, key), row in (await self.store.ledger(wanted)).items() if wanted else ():
+            rows[patient][key] = row
+        for patient, advanced in advances.items():
+            if advanced.truth is not None:
+                rows[patient] = await self.store.ledger_of(patient)
+        return rows
+
+    def _speak(
+        self, batch: Batch, chart: Chart, advanced: Advance, ledger: dict[str, LedgerRow]
+    ) -> None:
+        speech = speak(
+            chart,
+            advanced,
+            ledger,
+            prefix=self.terms.prefix,
+            recorded_at=batch.commit.recorded_at,
+            policies=self.shelf.references,
+        )
+        batch.commit.outbox += speech.messages
+        batch.commit.ledger += speech.changed.values()
+        batch.commit.patients.append(chart.row())
+
+    def _leave_out(self, batch: Batch, patient: str) -> None:
+        for each in batch.accepted:
+            if each.event.patient == patient and each.message is not None:
+                batch.outcome.failed.append(each.message.stream_sequence)
+        batch.accepted = [a for a in batch.accepted if a.event.patient != patient]
+        del batch.charts[patient]
+
+    def _journal(self, batch: Batch) -> None:
+        commit = batch.commit
+        for each in batch.accepted:
+            event = each.event
+            commit.journal.append(
+                JournalRow(
+                    source=event.source,
+                    id=event.id,
+                    patient=event.patient,
+                    type=event.type,
+                    identity=event.identity,
+                    revision=event.revision,
+                    time=event.time,
+                    digest=event.digest,
+                    raw=event.raw,
+                    policy=self.shelf.current.digest,
+                )
+            )
+            own = isinstance(event.data, TimeAdvanced)
+            batch.outcome.applied += not own
+            batch.outcome.late += not own and commit.recorded_at - event.time > LATE
+        commit.policies = self.shelf.unsaved()
+
+    # -- receipts ----------------------------------------------------------------------------------
+
+    def _acknowledge_receipt(self, batch: Batch) -> None:
+        """Tell senders of what was applied or known already, if they asked for that."""
+        if not self.terms.receipts:
+            return
+        for outcome, group in (("applied", batch.accepted), ("duplicate", batch.duplicates)):
+            for each in group:
+                message = each.message
+                if message is not None and not (message.redelivered and outcome == "duplicate"):
+                    data = outbound.ReceiptData(event=_reference(each.event), outcome=outcome)
+                    sequence = message.stream_sequence
+                    batch.commit.outbox.append(
+                        self._receipt(batch, each.event.patient, sequence, data)
+                    )
+
+    def _parked_receipt(self, batch: Batch, row: ParkedRow) -> OutboxRow:
+        text = row.subject.encode() + row.raw
+        urgent = any(token in text for token in URGENT_TOKENS)
+        event = None
+        if row.source is not None and row.id is not None:
+            event = outbound.Reference(source=row.source, id=row.id)
+        data = outbound.ReceiptData(
+            event=event,
+            outcome="parked",
+            reason=Reason(row.reason),
+            severity="urgent" if urgent else None,
+        )
+        return self._receipt(batch, _patient_of(row.subject), row.stream_sequence, data)
+
+    def _receipt(
+        self, batch: Batch, patient: str | None, sequence: int, data: outbound.ReceiptData
+    ) -> OutboxRow:
+        receipt_id = stable_id(patient or "_", "receipt", sequence, data.outcome)
+        message = outbound.Receipt(
+            id=receipt_id,
+            source=f"/{self.terms.prefix}/pathway",
+            subject=patient,
+            time=batch.commit.recorded_at,
+            data=data,
+        )
+        subject = f"{self.terms.prefix}.out.receipt.{patient or '_'}"
+        return OutboxRow(
+            receipt_id, patient or "_", "receipt", 0, subject, outbound.encode(message)
+        )
+
+    # -- commit ------------------------------------------------------------------------------------
+
+    async def _commit(self, batch: Batch) -> None:
+        commit = batch.commit
+        if commit.journal or commit.parked or commit.outbox:
+            # Until the commit is known to be durable, no chart of the batch is kept in memory.
+            _, self._last_recorded_at, batch.outcome.outbox = await self.store.commit(commit)
+            self.shelf.saved(commit.policies)
+        for key, chart in batch.charts.items():
+            self._charts[key] = chart
+        while len(self._charts) > self.terms.cached_charts:
+            self._charts.popitem(last=False)
+
+
+def _refused(event: Event, reason: Reason, detail: str) -> Rejected:
+    rejected = Rejected(reason, detail)
+    rejected.source, rejected.id = event.source, event.id
+    return rejected
+
+
+def _reference(event: Event) -> outbound.Reference:
+    return outbound.Reference(source=event.source, id=event.id)
+
+
+def _patient_of(subject: str) -> str | None:
+    """The patient named by a broker subject, if it is a well-formed key."""
+    token = subject.rpartition(".")[2]
+    return token if PATIENT_KEY.fullmatch(token) else None

@@ -1,0 +1,1 @@
+"""The database: journal, snapshots, ledger, outbox and parked events, in one commit."""

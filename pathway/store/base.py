@@ -1,0 +1,227 @@
+"""What the worker asks of a database, and the rows that cross that line.
+
+All instants are integers: microseconds since 1970-01-01T00:00:00Z.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from pathway.store.errors import StaleOwnerError, StoreError
+
+__all__ = [
+    "Commit",
+    "JournalRow",
+    "LedgerRow",
+    "OutboxRow",
+    "ParkedRow",
+    "PatientRow",
+    "PolicyRow",
+    "StaleOwnerError",
+    "Store",
+    "StoreError",
+    "in_chunks",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, frozen=True)
+class JournalRow:
+    """One accepted event, as it came: the journal is the inbox and the history."""
+
+    source: str
+    id: str
+    patient: str
+    type: str
+    identity: str  # what a revision replaces: source, type and the type's own id field
+    revision: int
+    time: int
+    digest: bytes  # SHA-256 of the content; tells a duplicate from a conflict
+    raw: bytes  # the bytes received
+    policy: str  # digest of the policy that the worker ran when it accepted this
+    commit: int = 0  # given by the store
+    recorded_at: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class PatientRow:
+    """One patient's snapshot: the fold so far, and the heads of the message chains."""
+
+    patient: str
+    policy: str  # digest pinned by the first journal entry
+    state: str | None
+    episode: int
+    since: int | None
+    next_due: int | None  # when the earliest timer fires; the scheduler finds patients by it
+    engine: int
+    snapshot: bytes
+    chains: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class LedgerRow:
+    """What was said of one effect."""
+
+    patient: str
+    key: str
+    revision: int  # emissions so far, minus one
+    status: str  # standing, ended or withdrawn
+    message_id: str  # of the last message that raised it
+    said: bytes  # what was last raised
+    ended: bytes  # how it ended as last told, or empty
+    effective_at: int
+    kind: str
+    note: str = ""  # what the ledger itself must remember; see pathway/ledger.py
+
+
+@dataclass(slots=True, frozen=True)
+class OutboxRow:
+    """One outbound message, exactly as it is or was published."""
+
+    id: str
+    patient: str  # "_" where no patient is known
+    kind: str  # transition, recommendation, alert or receipt
+    sequence: int  # in its subject's chain, from 1; 0 where unchained
+    subject: str
+    body: bytes
+    recorded_at: int = 0
+    position: int = 0  # given by the store: the order of publishing
+
+
+@dataclass(slots=True, frozen=True)
+class ParkedRow:
+    """A message that could not be accepted, kept with the reason."""
+
+    stream_sequence: int
+    subject: str
+    reason: str
+    detail: str  # which rule was broken; never a value from the message
+    source: str | None
+    id: str | None
+    raw: bytes
+    recorded_at: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class PolicyRow:
+    """The text of a rule set, kept by digest from the first day."""
+
+    digest: str
+    name: str
+    version: str
+    text: str
+
+
+@dataclass(slots=True)
+class Commit:
+    """Everything one micro-batch changes; written in one transaction or not at all."""
+
+    recorded_at: int
+    journal: list[JournalRow] = field(default_factory=list)
+    patients: list[PatientRow] = field(default_factory=list)
+    ledger: list[LedgerRow] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    parked: list[ParkedRow] = field(default_factory=list)
+    policies: list[PolicyRow] = field(default_factory=list)
+
+
+class Store(Protocol):
+    """The database. Both implementations pass `tests/store/conformance.py`."""
+
+    async def open(self) -> None:
+        """Connect and check the schema; raises StoreError."""
+
+    async def close(self) -> None:
+        """Finish what was asked before, then disconnect."""
+
+    async def claim(self) -> int:
+        """Become the owner: only the latest to claim may commit. Returns the new epoch."""
+
+    # -- the hot path, in the order in which a batch needs it --------------------------------
+
+    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """Digests of those of the (source, id) pairs that are journaled already."""
+
+    async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
+        """Snapshots by patient."""
+
+    async def identities(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the (patient, identity) pairs that the journal holds already."""
+
+    async def journal(self, patient: str) -> list[JournalRow]:
+        """One patient's journal rows, in the order of commit, then of writing."""
+
+    async def ledger(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LedgerRow]:
+        """Ledger rows for (patient, effect key) pairs."""
+
+    async def ledger_of(self, patient: str) -> dict[str, LedgerRow]:
+        """One patient's whole ledger, by effect key."""
+
+    async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
+        """Write it all, fsynced, in one transaction.
+
+        Takes the dense numbers (commit, journal, outbox) from the locked `log_head` row.
+        Journal and outbox rows keep the order given; patients and ledger rows replace those
+        of the same key; a parked row or policy known already is left as it is.
+        Returns (commit number, recorded_at, outbox rows with their positions).
+        Raises StaleOwnerError if the owner's epoch moved on or nobody claimed it,
+        ClockWentBackError if `recorded_at` is less than `last_recorded_at()`, ConflictError if
+        a (source, id) or a message id exists already, StoreError otherwise. After any of them,
+        or a cancellation, read the state again: the commit may have happened.
+        """
+
+    async def last_recorded_at(self) -> int:
+        """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
+
+    # -- the relay -----------------------------------------------------------------------------
+
+    async def unpublished(self, limit: int, after: int = 0) -> list[OutboxRow]:
+        """Outbox rows not yet published, in order, with position > after."""
+
+    async def mark_published(self, positions: Collection[int]) -> None:
+        """Remember that the broker has them. May be lost in a crash without harm."""
+
+    # -- the scheduler -------------------------------------------------------------------------
+
+    async def due(self, until: int, limit: int) -> list[str]:
+        """Patients whose next timer is due at or before an instant, the earliest first."""
+
+    async def next_due(self) -> int | None:
+        """When the earliest timer of all fires; None if none is armed."""
+
+    # -- looking -------------------------------------------------------------------------------
+
+    async def census(self) -> dict[str, int]:
+        """Patients by state; the state of a patient without one is "none"."""
+
+    def patient_keys(self) -> AsyncIterator[str]:
+        """Every patient key, in code point order, without holding them all in memory."""
+
+    def messages(
+        self, patient: str | None = None, since: int | None = None
+    ) -> AsyncIterator[OutboxRow]:
+        """Outbox rows, published or not, by position; `since` is a recorded_at."""
+
+    async def policies(self) -> list[PolicyRow]:
+        """Every rule set that was ever kept, by name and version."""
+
+    async def counts(self) -> dict[str, int]:
+        """journal, patients, outbox, unpublished, parked: row counts."""
+
+    # -- parked events -------------------------------------------------------------------------
+
+    async def parked(self) -> list[ParkedRow]:
+        """What could not be accepted, in the order of the stream."""
+
+    async def parked_one(self, stream_sequence: int) -> ParkedRow | None:
+        """One parked message; None if there is none of that number."""
+
+    async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
+        """Delete parked messages; returns how many there were."""
+
+
+def in_chunks(keys: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """Split a long key list so that a statement's parameters stay under the driver's limit."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]

@@ -1,0 +1,1 @@
+"""The steps; a file's number is its revision."""

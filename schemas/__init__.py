@@ -1,0 +1,1 @@
+"""What crosses the wire: the envelope, inbound events, outbound messages and their JSON Schemas."""

@@ -1,0 +1,259 @@
+"""What every store must do; inherited once a database, which gives the fixture `url`.
+
+`url` names an empty, migrated database.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from pathway.store.base import Commit, JournalRow, OutboxRow, Store
+from pathway.store.errors import (
+    ClockWentBackError,
+    ConflictError,
+    StaleOwnerError,
+    StoreError,
+    UnstorableError,
+)
+from pathway.store.open import open_store
+
+from .rows import SOURCE, entry, full, message, poison, rules, said, snapshot
+
+EMPTY = {"journal": 0, "patients": 0, "outbox": 0, "unpublished": 0, "parked": 0}
+MANY = 2500  # more than several statements' worth of keys
+
+
+@pytest.mark.anyio
+class StoreConformance:
+    @pytest.fixture
+    async def store(self, url: str) -> AsyncIterator[Store]:
+        store = open_store(url)
+        await store.open()
+        await store.claim()
+        yield store
+        await store.close()
+
+    # -- one commit ----------------------------------------------------------------------------
+
+    async def test_an_empty_store_holds_nothing(self, store: Store) -> None:
+        assert await store.counts() == EMPTY
+        assert await store.last_recorded_at() == 0
+        assert await store.next_due() is None
+        assert await store.census() == {}
+        assert await store.known([]) == {}
+        assert await store.known([("a", "b")]) == {}
+        assert await store.policies() == []
+
+    async def test_numbers_and_positions_are_dense(self, store: Store) -> None:
+        assert (await store.commit(full(10, size=2)))[:2] == (1, 10)
+        number, recorded_at, sent = await store.commit(full(10 + 1, size=3))
+        assert (number, recorded_at) == (2, 11)
+        assert [row.position for row in sent] == [3, 4, 5]
+        assert {row.recorded_at for row in sent} == {11}
+        assert (await store.commit(Commit(recorded_at=12)))[0] == 3
+        assert [row async for row in store.messages(since=11)] == sent
+
+    async def test_what_was_written_comes_back(self, store: Store) -> None:
+        first = full(7, size=1)
+        await store.commit(first)
+        patient = first.patients[0].patient
+        given_here = {"commit": 1, "recorded_at": 7}
+        assert await store.journal(patient) == [replace(first.journal[0], **given_here)]
+        assert await store.patients([patient, "nobody"]) == {patient: first.patients[0]}
+        assert await store.ledger_of(patient) == {"k": first.ledger[0]}
+        assert await store.parked() == [replace(first.parked[0], recorded_at=7)]
+        assert await store.policies() == first.policies
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            Commit(9, journal=[entry("new"), entry("old"), entry("newer")]),
+            Commit(9, journal=[entry("new"), entry("new")]),
+            Commit(9, journal=[entry("new")], outbox=[message("m2"), message("m1")]),
+        ],
+        ids=["journaled before", "twice in one commit", "a message's id"],
+    )
+    async def test_a_duplicate_rolls_everything_back(self, store: Store, bad: Commit) -> None:
+        await store.commit(Commit(5, journal=[entry("old")], outbox=[message("m1")]))
+        bad.patients, bad.ledger = [snapshot("p1")], [said("p1", "k")]
+        before = await store.counts()
+        with pytest.raises(ConflictError) as caught:
+            await store.commit(bad)
+        assert caught.value.code == "store_conflict"
+        assert await store.counts() == before
+        assert await store.ledger_of("p1") == {}
+        assert (await store.last_recorded_at(), await store.known([(SOURCE, "new")])) == (5, {})
+        number, _, sent = await store.commit(Commit(9, outbox=[message("m2")]))
+        assert (number, sent[0].position) == (2, 2), "a rolled back commit leaves no gap"
+
+    async def test_one_bad_row_rolls_everything_back(self, store: Store) -> None:
+        bad = full(1)
+        bad.outbox[7] = replace(bad.outbox[7], body=None)
+        with pytest.raises(StoreError):
+            await store.commit(bad)
+        assert await store.counts() == EMPTY
+
+    @pytest.mark.parametrize(
+        "row", [replace(entry("e"), id="\ud800"), replace(entry("e"), revision=2**63)]
+    )
+    async def test_a_value_that_no_row_holds_is_told(self, store: Store, row: JournalRow) -> None:
+        with pytest.raises(UnstorableError):
+            await store.commit(Commit(1, journal=[row], patients=[snapshot("p1")]))
+        assert await store.counts() == EMPTY
+
+    async def test_recorded_at_never_decreases(self, store: Store) -> None:
+        await store.commit(Commit(100))
+        await store.commit(Commit(100))
+        with pytest.raises(ClockWentBackError) as caught:
+            await store.commit(Commit(99))
+        assert caught.value.code == "clock_went_back"
+        assert await store.last_recorded_at() == 100
+
+    # -- the owner -----------------------------------------------------------------------------
+
+    async def test_a_stale_owner_cannot_commit(self, store: Store, url: str) -> None:
+        other = open_store(url)
+        await other.open()
+        try:
+            with pytest.raises(StaleOwnerError):
+                await other.commit(full(1))
+            mine = await store.claim()
+            assert await other.claim() == mine + 1
+            with pytest.raises(StaleOwnerError) as caught:
+                await store.commit(full(1))
+            assert caught.value.code == "stale_owner"
+            assert await store.counts() == EMPTY
+            assert (await other.commit(full(1)))[0] == 1
+        finally:
+            await other.close()
+
+    # -- finding -------------------------------------------------------------------------------
+
+    async def test_thousands_of_keys_are_found(self, store: Store) -> None:
+        await store.commit(full(1, size=MANY))
+        names = [f"1-{position}" for position in range(MANY)]
+        none = [f"2-{position}" for position in range(MANY)]
+        known = await store.known([(SOURCE, name) for name in names + none])
+        assert known == {(SOURCE, name): entry(name).digest for name in names}
+        pairs = [(f"p{name}", entry(name).identity) for name in names + none]
+        assert await store.identities(pairs) == set(pairs[:MANY])
+        ledger = await store.ledger([(f"p{name}", "k") for name in names + none])
+        assert ledger == {(f"p{name}", "k"): said(f"p{name}", "k") for name in names}
+        assert len(await store.patients({f"p{name}" for name in names + none})) == MANY
+
+    async def test_both_halves_of_a_key_count(self, store: Store) -> None:
+        rows = [entry("1", source="a"), entry("2", source="b")]
+        await store.commit(Commit(1, journal=rows, ledger=[said("p1", "k1"), said("p2", "k2")]))
+        assert await store.known([("a", "2"), ("b", "1"), ("A", "1")]) == {}
+        assert await store.ledger([("p1", "k2"), ("p2", "k1"), ("P1", "k1")]) == {}
+
+    async def test_a_repeated_identity_is_found_once(self, store: Store) -> None:
+        rows = [entry("1", identity="s"), entry("2", identity="s")]
+        await store.commit(Commit(1, journal=rows))
+        assert await store.identities([("p1", "s"), ("p1", "s"), ("p2", "s")]) == {("p1", "s")}
+
+    async def test_snapshots_and_ledger_rows_are_replaced(self, store: Store) -> None:
+        first = Commit(1, patients=[snapshot("p1", "iop", 5)], ledger=[said("p1", "k", 0)])
+        second = Commit(2, patients=[snapshot("p1", "php")], ledger=[said("p1", "k", 1)])
+        await store.commit(first)
+        await store.commit(second)
+        assert await store.patients(["p1"]) == {"p1": second.patients[0]}
+        assert await store.ledger([("p1", "k")]) == {("p1", "k"): second.ledger[0]}
+        assert await store.next_due() is None
+
+    async def test_the_journal_keeps_the_order_of_writing(self, store: Store) -> None:
+        for number, ids in enumerate((["z", "a", "m"], ["c", "b"]), start=1):
+            await store.commit(Commit(number, journal=[entry(id_) for id_ in ids]))
+        rows = await store.journal("p1")
+        assert [(row.commit, row.id) for row in rows] == [
+            (1, "z"),
+            (1, "a"),
+            (1, "m"),
+            (2, "c"),
+            (2, "b"),
+        ]
+
+    # -- relay, scheduler, looking -------------------------------------------------------------
+
+    async def test_published_messages_are_not_sent_again(self, store: Store) -> None:
+        _, _, sent = await store.commit(full(1, size=5))
+        assert await store.unpublished(10) == sent
+        assert await store.unpublished(2, after=1) == sent[1:3]
+        await store.mark_published([1, 2, 4])
+        await store.mark_published([])
+        assert [row.position for row in await store.unpublished(10)] == [3, 5]
+        assert (await store.counts())["unpublished"] == 2
+        assert len([row async for row in store.messages()]) == 5
+
+    async def test_due_patients_come_earliest_first(self, store: Store) -> None:
+        due = {"a": 30, "B": 10, "c": 20, "A": 20, "d": None, "e": 31}
+        await store.commit(Commit(1, patients=[snapshot(p, None, t) for p, t in due.items()]))
+        assert await store.due(30, 10) == ["B", "A", "c", "a"]
+        assert await store.due(30, 2) == ["B", "A"]
+        assert await store.due(9, 10) == []
+        assert await store.next_due() == 10
+
+    async def test_census_counts_by_state(self, store: Store) -> None:
+        states = {"a": "iop", "b": "iop", "c": "php", "d": None}
+        await store.commit(Commit(1, patients=[snapshot(p, s) for p, s in states.items()]))
+        assert await store.census() == {"iop": 2, "none": 1, "php": 1}
+
+    async def test_patient_keys_come_in_code_point_order(self, store: Store) -> None:
+        keys = [f"{first}{number}" for first in "Ba-_9Z" for number in range(100)]
+        await store.commit(Commit(1, patients=[snapshot(key) for key in keys]))
+        assert [key async for key in store.patient_keys()] == sorted(keys)
+
+    async def test_messages_can_be_narrowed(self, store: Store) -> None:
+        sent: list[OutboxRow] = []
+        for number in range(1, 4):
+            rows = [message(f"{number}-{i}", f"p{i % 2}") for i in range(300)]
+            sent += (await store.commit(Commit(number, outbox=rows)))[2]
+        assert [row async for row in store.messages()] == sent
+        of_one = [row for row in sent if row.patient == "p1"]
+        assert [row async for row in store.messages(patient="p1")] == of_one
+        late = [row for row in of_one if row.recorded_at >= 3]
+        assert [row async for row in store.messages(patient="p1", since=3)] == late
+
+    async def test_parked_rows_are_kept_once_and_discarded(self, store: Store) -> None:
+        await store.commit(Commit(1, parked=[poison(7), poison(3)]))
+        await store.commit(Commit(2, parked=[poison(7, "too_large")]))
+        parked = await store.parked()
+        assert [(row.stream_sequence, row.reason, row.recorded_at) for row in parked] == [
+            (3, "not_json", 1),
+            (7, "not_json", 1),
+        ]
+        assert await store.parked_one(7) == parked[1]
+        assert await store.discard_parked([7, 8]) == 1
+        assert await store.discard_parked([]) == 0
+        assert await store.parked_one(7) is None
+
+    async def test_a_policy_is_kept_once(self, store: Store) -> None:
+        await store.commit(Commit(1, policies=[rules("d1"), rules("d2")]))
+        await store.commit(Commit(2, policies=[rules("d1")]))
+        assert await store.policies() == [rules("d1"), rules("d2")]
+
+    async def test_a_read_only_store_looks_but_never_writes(self, store: Store, url: str) -> None:
+        await store.commit(full(1))
+        looker = open_store(url, read_only=True)
+        await looker.open()
+        try:
+            assert await looker.counts() == await store.counts()
+            assert len(await looker.patients(["p1-0"])) == 1
+            for attempt in (looker.claim, lambda: looker.discard_parked([1])):
+                with pytest.raises(StoreError):
+                    await attempt()
+            await store.commit(full(2))
+            assert await looker.last_recorded_at() == 2
+        finally:
+            await looker.close()
+
+    async def test_a_closed_store_says_so(self, url: str) -> None:
+        store = open_store(url)
+        with pytest.raises(StoreError):
+            await store.counts()
+        await store.open()
+        await store.close()
+        await store.close()
+        with pytest.raises(StoreError):
+            await store.counts()
