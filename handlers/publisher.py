@@ -27,6 +27,15 @@ class Outcome:
     error: int = 0  # JetStream's error code, or the status of a reply without one
     reason: str = ""  # what the broker said; empty where stored
 
+    @property
+    def code(self) -> str:
+        """A stable code for an error that only time or an operator can mend."""
+        if not self.error:
+            return "broker_unreachable"
+        if self.error == NO_RESPONDERS:
+            return "stream_missing"
+        return "stream_full" if "maximum" in self.reason else "broker_refused"
+
 
 LOST = Outcome(reason="no acknowledgement")
 

@@ -12,14 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-import nats.errors
 import structlog
 from nats.aio.client import Client
-from nats.js.errors import APIError
 
 from handlers.backlog import CHAINED, Backlog
+from handlers.backoff import Backoff
 from handlers.chain_heads import ChainHead, ChainHeads
-from handlers.publisher import EXCEEDS_MAXIMUM, LOST, NO_RESPONDERS, Outcome, Publisher
+from handlers.publisher import EXCEEDS_MAXIMUM, Outcome, Publisher
 from pathway.store.base import OutboxRow, StoreError
 
 log = structlog.get_logger()
@@ -30,7 +29,7 @@ WRONG_LAST_SEQUENCE = frozenset({10071, 10164})  # the second from a cluster und
 STORE_UNAVAILABLE = "store_unavailable"
 CONNECTION_CHECK = 0.5  # seconds between looks at the connection while messages are under way
 SHORTEST_PAUSE = 0.001  # seconds
-FIRST_RETRY, LAST_RETRY = 0.1, 5.0  # seconds; back-off while messages are not taken
+LONGEST_PAUSE = 5.0  # seconds; a look around even if nothing seems due
 STOP_GRACE = 2.0  # seconds to wait for acknowledgements on the way out
 
 
@@ -66,16 +65,14 @@ class Relay:
         self._heads = ChainHeads(client.jetstream(timeout=settings.ack_timeout), settings.stream)
         self._publisher = Publisher(client, self._settle, settings.ack_timeout)
         self._backlog = Backlog()
-        self._looking: set[asyncio.Task[None]] = set()
+        self._looking: dict[str, asyncio.Task[None]] = {}  # by the chain's key
         self._acknowledged: list[int] = []
         self._cursor = 0
         self._more = True  # the store may hold rows after the cursor
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._stopping = False
-        self._reason: str | None = None
-        self._failures = 0
-        self._resume_at = 0.0
+        self._backoff = Backoff()
         self._marked_at = 0.0
         self._scanned_at = time.monotonic()
 
@@ -94,7 +91,7 @@ class Relay:
     @property
     def blocked_reason(self) -> str | None:
         """Why nothing, or not everything, goes out: a stable code."""
-        return self._reason or ("message_too_large" if self._backlog.stuck else None)
+        return self._backoff.reason or ("message_too_large" if self._backlog.stuck else None)
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -120,7 +117,7 @@ class Relay:
     async def run(self) -> None:
         """Relay until `stop`."""
         self._backlog, self._cursor, self._more = Backlog(), 0, True
-        self._unblock()
+        self._backoff.unblock()
         await self._publisher.open()
         try:
             while not self._stopping:
@@ -131,14 +128,15 @@ class Relay:
                 await self._rest()
             await self._finish()
         finally:
-            for task in self._looking:
+            for task in self._looking.values():
                 task.cancel()
+            self._looking.clear()
             await self._publisher.close()
 
     async def _rest(self) -> None:
         """Sleep until something happens or is due."""
         now = time.monotonic()
-        due = [now + LAST_RETRY]
+        due = [now + LONGEST_PAUSE]
         if self._at_rest:
             due.append(self._scanned_at + self._settings.rescan_every)
         if self._acknowledged:
@@ -146,8 +144,8 @@ class Relay:
         if (deadline := self._publisher.next_deadline) is not None:
             due.append(min(deadline, now + CONNECTION_CHECK))
         pause = min(due) - now
-        if self._reason and not (self._publisher.in_flight or self._looking):
-            pause = max(self._resume_at - now, SHORTEST_PAUSE)  # then one is tried
+        if self._backoff.reason and not (self._publisher.in_flight or self._looking):
+            pause = max(self._backoff.resume_at - now, SHORTEST_PAUSE)  # then one is tried
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, pause)):
                 await self._wake.wait()
@@ -169,18 +167,17 @@ class Relay:
 
     async def _with_store(self) -> None:
         """Mark what is acknowledged and read what is next; a failing database is tried again."""
-        now = time.monotonic()
-        if self._reason == STORE_UNAVAILABLE and now < self._resume_at:
+        if self._backoff.reason == STORE_UNAVAILABLE and self._backoff.waiting:
             return
         try:
-            if now >= self._marked_at + self._settings.mark_every:
+            if time.monotonic() >= self._marked_at + self._settings.mark_every:
                 await self._mark()
             await self._load()
         except StoreError as error:
-            self._block(STORE_UNAVAILABLE, str(error))
+            self._backoff.block(STORE_UNAVAILABLE, str(error))
             return
-        if self._reason == STORE_UNAVAILABLE:
-            self._unblock()
+        if self._backoff.reason == STORE_UNAVAILABLE:
+            self._backoff.unblock()
         if self._at_rest:
             self._idle.set()
 
@@ -228,13 +225,13 @@ class Relay:
 
     async def _send_ready(self) -> None:
         """Send first rows of free chains; while blocked, one now and then to see if it passes."""
-        if time.monotonic() < self._resume_at:
+        if self._backoff.waiting:
             return
         if not self._client.is_connected:
             if self._backlog:
-                self._block("broker_unreachable", "not connected")
+                self._backoff.block("broker_unreachable", "not connected")
             return
-        limit = 1 if self._reason else self._settings.in_flight
+        limit = 1 if self._backoff.reason else self._settings.in_flight
         while self._backlog.ready and self._publisher.in_flight + len(self._looking) < limit:
             key = self._backlog.take()
             row = self._backlog.first(key)
@@ -243,7 +240,7 @@ class Relay:
                 self._start_look(key)
             else:
                 await self._publisher.send(key, row.subject, row.body, _headers(row, expected))
-            if self._reason and not self._publisher.in_flight:
+            if self._backoff.reason and not self._publisher.in_flight:
                 return  # it did not even leave
 
     def _expected(self, row: OutboxRow) -> int | None:
@@ -264,52 +261,35 @@ class Relay:
             self._start_look(key)
         elif outcome.error == EXCEEDS_MAXIMUM:
             self._backlog.drop(key)
-            self._unblock()
+            self._backoff.unblock()
         else:
             self._backlog.again(key)
-            self._block(_blocking_code(outcome), outcome.reason)
+            self._backoff.block(outcome.code, outcome.reason)
         self._wake.set()
 
     def _done(self, key: str) -> None:
         self._acknowledged.append(self._backlog.done(key))
-        if self._reason != STORE_UNAVAILABLE:
-            self._unblock()
+        if self._backoff.reason != STORE_UNAVAILABLE:
+            self._backoff.unblock()
 
     def _start_look(self, key: str) -> None:
-        task = asyncio.create_task(self._look(key))
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
+        self._looking[key] = asyncio.create_task(self._look(key))
 
     async def _look(self, key: str) -> None:
         """Learn what a chain's subject holds; the first row may be stored there already."""
         row = self._backlog.first(key)
         try:
             head = await self._heads.look(row.subject)
-        except (APIError, nats.errors.Error) as error:
-            self._block("broker_unreachable", str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever it is, only trying again helps
+            self._backoff.block("broker_unreachable", str(error) or type(error).__name__)
             self._backlog.again(key)
         else:
             if head.includes(row.id, row.sequence):
                 self._done(key)
             else:
                 self._backlog.again(key)
+        del self._looking[key]
         self._wake.set()
-
-    def _block(self, code: str, detail: str) -> None:
-        """Wait, longer each time; messages under way may fail together and count as one."""
-        now = time.monotonic()
-        if now < self._resume_at:
-            return
-        if code != self._reason:
-            log.warning("relay_blocked", code=code, detail=detail)
-        self._reason = code
-        self._resume_at = now + min(LAST_RETRY, FIRST_RETRY * 2**self._failures)
-        self._failures = min(self._failures + 1, 16)
-
-    def _unblock(self) -> None:
-        if self._reason:
-            log.info("relay_unblocked", code=self._reason)
-        self._reason, self._failures, self._resume_at = None, 0, 0.0
 
 
 def _headers(row: OutboxRow, expected: int) -> dict[str, str]:
@@ -317,11 +297,3 @@ def _headers(row: OutboxRow, expected: int) -> dict[str, str]:
     if expected >= 0:
         headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
     return headers
-
-
-def _blocking_code(outcome: Outcome) -> str:
-    if outcome is LOST or not outcome.error:
-        return "broker_unreachable"
-    if outcome.error == NO_RESPONDERS:
-        return "stream_missing"
-    return "stream_full" if "maximum" in outcome.reason else "broker_refused"

@@ -3,9 +3,10 @@
 A patient has no machine of their own: a `Mover` carries the state through one trigger.
 """
 
-from typing import Final
+from typing import Any, Final, Literal
 
 from transitions import EventData, Machine
+from transitions.extensions import GraphMachine
 
 from pathway.conditions import View
 from pathway.policy import NO_STATE, Guard, Policy
@@ -71,14 +72,29 @@ class Pathway:
         """Try to move along a legal edge; False if a guard blocks it."""
         return bool(self._machine.events[_trigger(by, to)].trigger(mover))
 
-    @property
-    def machine(self) -> Machine:
-        """The library's own machine, for diagrams."""
-        return self._machine
-
 
 def _trigger(by: str, to: str) -> str:
     return f"{by}_to_{to}" if by == "decision" else by
+
+
+class _Pictured:
+    """The one model that the library needs to draw a graph."""
+
+
+def drawing(policy: Policy, engine: Literal["mermaid", "graphviz"]) -> Any:  # noqa: ANN401 - the library is untyped
+    """The policy's graph as the library's `mermaid` or `graphviz` picture."""
+    machine = GraphMachine(
+        model=_Pictured(),
+        states=[NO_STATE, *(level.id for level in policy.levels)],
+        initial=NO_STATE,
+        auto_transitions=False,
+        graph_engine=engine,
+        title=f"{policy.name} {policy.version}",
+    )
+    for move in policy.moves:
+        for source in move.from_:
+            machine.add_transition(move.by, source, move.to)
+    return machine.get_graph()
 
 
 _compiled: dict[str, Pathway] = {}

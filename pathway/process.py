@@ -7,7 +7,9 @@ Nothing is acknowledged here and nothing published: the receiver acknowledges af
 returns, the relay publishes from the outbox.
 """
 
+import asyncio
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -122,7 +124,9 @@ class Processor:
         self.terms = terms
         self.clock = clock
         self._charts: OrderedDict[str, Chart] = OrderedDict()
+        self._touched: dict[str, float] = {}
         self._last_recorded_at = 0
+        self._turn = asyncio.Lock()
 
     async def start(self) -> None:
         """Become the database's one writer and see which policies it knows."""
@@ -134,17 +138,32 @@ class Processor:
 
     async def take(self, messages: Sequence[Incoming]) -> Outcome:
         """One batch of messages, to the end. Raises StoreError with nothing written."""
-        batch = self._open()
-        for message in messages:
-            await self._read(batch, message)
-        return await self._finish(batch)
+        async with self._turn:
+            batch = self._open()
+            for message in messages:
+                await self._read(batch, message)
+            self._touch(batch)
+            return await self._finish(batch)
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
-        batch = self._open()
-        now = self.clock()
-        batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
-        return await self._finish(batch)
+        async with self._turn:
+            batch = self._open()
+            now = self.clock()
+            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
+            return await self._finish(batch)
+
+    def touched(self, patient: str) -> float:
+        """When something of this patient last came in, on the monotonic clock; 0 if long ago."""
+        return self._touched.get(patient, 0.0)
+
+    def _touch(self, batch: Batch) -> None:
+        now = time.monotonic()
+        for each in batch.accepted:
+            self._touched.pop(each.event.patient, None)
+            self._touched[each.event.patient] = now
+        while len(self._touched) > self.terms.cached_charts:
+            del self._touched[next(iter(self._touched))]
 
     async def _finish(self, batch: Batch) -> Outcome:
         await self._dedupe(batch)

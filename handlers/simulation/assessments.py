@@ -21,7 +21,7 @@ _BAM_ORDER = sorted(_BAM_USE + _BAM_RISK + _BAM_PROTECTIVE, key=int)
 _CSSRS_ITEMS = ("1", "2", "3", "4", "5", "6_lifetime", "6_3m")
 
 # Assumptions about an ordinary clinic.
-_ITEM_9_AT_HIGHEST = 0.35  # probability of item 9 > 0 at the highest total, less in proportion
+_ITEM_9_AT_HIGHEST = 0.15  # probability of item 9 > 0 at the highest total, less in proportion
 _WITHOUT_ITEMS = 0.1  # of PHQ-9 and GAD-7: an older app sends totals only
 _GAD7_TOO = 0.8  # of the times when a PHQ-9 is answered
 _GAD7_OF_PHQ9 = 0.75  # of its points
@@ -62,9 +62,10 @@ def bam(patient: Patient, time: int, expected_phq9: float) -> Fact:
     """Return a Brief Addiction Monitor in Likert scaling; worse with more PHQ-9 points."""
     rng = patient.rng
     burden = expected_phq9 / PHQ9_HIGHEST
-    highest = dict.fromkeys(_BAM_USE, 3 * burden) | dict.fromkeys(_BAM_RISK, 4 * burden)
+    use = max(0, round(4 * burden - 1))  # none below 10 points
+    highest = dict.fromkeys(_BAM_USE, use) | dict.fromkeys(_BAM_RISK, round(4 * burden))
     items = {
-        name: between(rng, 0, round(highest[name]))
+        name: between(rng, 0, highest[name])
         if name in highest
         else between(rng, round(3 * (1 - burden)), 4)
         for name in _BAM_ORDER

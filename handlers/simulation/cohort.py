@@ -66,7 +66,7 @@ def cohort(  # noqa: PLR0913  the knobs of a simulation
     for delivery in _arrivals(admissions, mess, prefix):
         if until is not None and delivery.arrival > until:
             return
-        delivery.count(counted)
+        delivery.tallied(counted)
         yield delivery.message
 
 

@@ -15,6 +15,7 @@ _STEPPED_UP = 0.10  # of the stays that are long enough
 _LONG_ENOUGH_DAYS: Final = 28
 _PHP_DAYS = (15, 24)
 _RESIDENTIAL_DAYS = (10, 21)
+_SLOWEST_SCREENING = ((2, 0.93), (8, 0.07))  # days
 _DECLINED = 0.6  # of those who are not admitted
 _BY_PHYSICIAN = 0.7  # of the decisions for IOP
 _REFERRED_AGAIN = 0.05  # of those who left for one of these reasons
@@ -42,10 +43,11 @@ def _episode(patient: Patient, day: int) -> Generator[Fact, None, Fact]:
     """Yield the facts from referral to the end; return the last one."""
     last = admission.refer(patient, day)
     yield last
-    wait = 1 if last.data["priority"] == "urgent" else between(patient.rng, 1, 4)
+    slowest = 1 if last.data["priority"] == "urgent" else pick(patient.rng, _SLOWEST_SCREENING)
     outcome = shares.draw_outcome(patient.rng)
     patient.begin(outcome.ending)
-    for last in _from_screening(patient, hours.workday(day + wait), outcome):
+    screened = hours.workday(day + between(patient.rng, 1, slowest))
+    for last in _from_screening(patient, screened, outcome):
         yield last
     return last
 

@@ -36,10 +36,9 @@ def completed(patient: Patient, day: int) -> Iterator[Fact]:
     ends = hours.nearest_workday(day + between(rng, 14, 42))
     now = patient.baseline * patient.remaining
     yield from treatment.step_down_weeks(patient, day, ends, Course(day, ends, now, now * 0.8))
-    plan = {"plan_id": patient.name("p")} | dict.fromkeys(
-        ("outpatient_therapy", "support_groups", "relapse_prevention"), True
-    )
-    yield Fact(hours.instant(ends, 10 * 60), "aftercare_plan.completed", plan)
+    parts = dict.fromkeys(("outpatient_therapy", "support_groups", "relapse_prevention"), True)
+    complete = {"plan_id": patient.name("p")} | parts
+    yield Fact(hours.instant(ends, 10 * 60), "aftercare_plan.completed", complete)
     yield patient.decide(ends, "aftercare", "licensed_clinician", "plan_complete")
     yield from aftercare(patient, ends)
 

@@ -42,7 +42,7 @@ def _key_twice(event: Fields) -> bytes:
 
 
 def _in_a_list(event: Fields) -> bytes:
-    return encode([event])
+    return b"[" + encode(event) + b"]"
 
 
 def _without_source(event: Fields) -> bytes:

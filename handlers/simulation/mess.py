@@ -98,7 +98,7 @@ class Delivery(NamedTuple):
 
     arrival: int  # µs since the epoch, UTC
     message: Message
-    count: Count
+    tallied: Count
 
 
 class Batch(NamedTuple):

@@ -154,7 +154,7 @@ def _paperwork() -> Iterator[Entry]:
     yield Entry(12, "Wed", "10:00", "aftercare_plan.completed", aftercare)
 
 
-def _session(week: int, day: str, at: str, kind: str, minutes: int, status: str) -> Entry:  # noqa: PLR0913, PLR0917  a row of the table
+def _session(week: int, day: str, at: str, kind: str, minutes: int, status: str) -> Entry:  # noqa: PLR0913  a row of the table
     data = {
         "session_id": f"{STORY_PATIENT}-wk{week}-{day}-{kind}",
         "kind": kind,

@@ -36,6 +36,7 @@ _CERTIFIED_BY: Final[dict[Payer, str]] = {
     "commercial": "payer_authorization",
 }
 _RENEWED = 0.9
+_RENEWED_BEFORE = 9  # days
 
 
 def started(patient: Patient, first: int) -> Iterator[Fact]:
@@ -149,12 +150,12 @@ def incident(patient: Patient, day: int, kind: str) -> Iterator[Fact]:
 
 
 def _certifications(patient: Patient, week: range, first: int) -> Iterator[Fact]:
-    """Yield the renewals, three days before the former one ends; some are forgotten."""
+    """Yield the renewals; some are forgotten."""
     kind = _CERTIFIED_BY.get(patient.payer)
     if kind is None:
         return
     for day in week:
-        due = (day - first) % _CERTIFIED_DAYS[kind] == _CERTIFIED_DAYS[kind] - 3
+        due = (day - first) % _CERTIFIED_DAYS[kind] == _CERTIFIED_DAYS[kind] - _RENEWED_BEFORE
         if due and happens(patient.rng, _RENEWED):
             yield _certification(patient, kind, day)
 

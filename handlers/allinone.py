@@ -1,0 +1,59 @@
+"""`pathway up`: broker, database and worker in one place, for a laptop, a demo, a small clinic."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from handlers.app import Worker
+from handlers.embedded import EmbeddedNats
+from handlers.place import remove_endpoints, write_endpoints
+from handlers.settings import Settings
+from pathway.store.migrate import upgrade
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def embedded(directory: Path, nats_port: int | None = None) -> AsyncIterator[tuple[str, str]]:
+    """A broker and a migrated database in a directory; yields their URLs."""
+    database = _prepare(directory)
+    nats = EmbeddedNats(directory, nats_port)
+    await nats.start()
+    try:
+        yield nats.url, database
+    finally:
+        await nats.stop()
+
+
+def _prepare(directory: Path) -> str:
+    """The data directory, for its owner only, with a migrated database; returns its URL."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    database = f"sqlite:///{directory.absolute() / 'pathway.db'}"
+    upgrade(database)
+    return database
+
+
+async def up(
+    settings: Settings,
+    directory: Path,
+    nats_port: int | None,
+    ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Run everything until SIGTERM or SIGINT; survives a restart with its data."""
+    async with embedded(directory, nats_port) as (broker, database):
+        worker = Worker(settings, broker, database)
+
+        async def announce() -> None:
+            write_endpoints(directory, {"broker": broker, "database": database, "board": None})
+            log.info("ready", data=str(directory))
+            if ready is not None:
+                await ready()
+
+        worker.app.after_startup(announce)
+        try:
+            await worker.run()
+        finally:
+            remove_endpoints(directory)

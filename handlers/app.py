@@ -1,0 +1,123 @@
+"""The composition root: one worker, put together from its parts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import nats.errors
+import structlog
+from faststream import FastStream
+from faststream.nats import NatsBroker
+
+from handlers.connection import connect_options, reach
+from handlers.pull import Source, subscribe
+from handlers.receive import Receiver
+from handlers.relay import Relay, RelaySettings
+from handlers.scheduler import Scheduler
+from handlers.settings import Settings
+from handlers.streams import DURABLE, declare
+from pathway import policy
+from pathway.process import Outcome, Processor
+from pathway.shelf import PolicyShelf
+from pathway.store.open import open_store
+from schemas.instants import format_instant
+
+if TYPE_CHECKING:
+    from pathway.store.base import Store
+
+log = structlog.get_logger()
+
+GRACE = 20.0  # seconds that the batch in hand and the outbox get at shutdown
+
+
+class Worker:
+    """Consumes events, keeps the pathways, and publishes what changed."""
+
+    def __init__(self, settings: Settings, broker_url: str, database_url: str) -> None:
+        self.settings = settings
+        self.store: Store = open_store(database_url)
+        chosen = policy.load_file(settings.policy) if settings.policy else policy.default()
+        clock = settings.make_clock()
+        self.processor = Processor(self.store, PolicyShelf(chosen), settings.terms, clock.now)
+        self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
+        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
+        self.relay: Relay | None = None
+        self.totals = Outcome()
+        self._receiver = Receiver(self.processor, self._count)
+        self._source = Source(
+            settings.names.events, DURABLE, settings.names.events_subject, self._declare
+        )
+        self._subscriber = subscribe(
+            self.broker,
+            self._receiver,
+            self._source,
+            batch_size=settings.batch_size,
+            description="Every inbound event, in batches.",
+        )
+        self.app = FastStream(
+            self.broker, logger=None, lifespan=self._life, on_shutdown=[self._wind_down]
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
+        await self.app.run()
+
+    def stop(self) -> None:
+        """Ask `run` to return."""
+        self.app.exit()
+
+    @asynccontextmanager
+    async def _life(self) -> AsyncIterator[None]:
+        """Before the first message and after the last one."""
+        await reach("database", self.store.open)
+        try:
+            await self.processor.start()
+            await reach("broker", self.broker.connect)
+            await reach("streams", self._declare)
+            client = self.broker.config.connection_state.connection
+            self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
+            self._tasks = [
+                asyncio.create_task(self.relay.run()),
+                asyncio.create_task(self.scheduler.run()),
+            ]
+            log.info(
+                "worker_started",
+                policy=self.processor.shelf.current.digest[:12],
+                clock=format_instant(self.processor.clock()),
+            )
+            yield
+        finally:
+            await self.store.close()
+            log.info("worker_stopped")
+
+    async def _wind_down(self) -> None:
+        """Finish the batch in hand, hand back the rest, publish what is committed.
+
+        This runs while the broker is still connected.
+        """
+        await self._subscriber.stop()
+        self.scheduler.stop()
+        if self.relay is not None:
+            await self.relay.drain(GRACE)
+            self.relay.stop()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError, nats.errors.Error, TimeoutError):
+                await asyncio.wait_for(task, GRACE)
+
+    async def _declare(self) -> None:
+        stream = self.broker.config.connection_state.stream
+        await declare(stream, self.settings.names, self.settings.limits)
+
+    def _count(self, outcome: Outcome) -> None:
+        totals = self.totals
+        totals.applied += outcome.applied
+        totals.duplicates += outcome.duplicates
+        totals.parked += outcome.parked
+        totals.late += outcome.late
+        self._wake_relay()
+
+    def _wake_relay(self) -> None:
+        if self.relay is not None:
+            self.relay.notify()

@@ -1,0 +1,164 @@
+"""Commands that publish: publish, republish; and parked events."""
+
+import sys
+from collections.abc import AsyncIterable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from handlers.cli.root import AsJson, Data, Finding, app, run, say, settings, show
+from handlers.connection import connect
+from handlers.parked import letters as parked_letters
+from handlers.parked import listed
+from handlers.place import Place, find
+from handlers.publish import Letter, again, letters
+from handlers.publish import publish as publish_letters
+from handlers.settings import Settings
+from pathway.store.base import ParkedRow
+from pathway.store.open import open_store
+from schemas.instants import parse_instant
+
+parked = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Events that were parked.")
+app.add_typer(parked, name="parked")
+
+Number = Annotated[int, typer.Argument(help="The number that `parked list` shows.")]
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal, nothing elsewhere; yields what counts one more."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+@app.command()
+def publish(
+    file: Annotated[str, typer.Argument(help="JSON Lines of events; - for standard input.")],
+    data: Data = None,
+) -> None:
+    """Publish events, each acknowledged by the broker."""
+    chosen = settings()
+    if file == "-":
+        lines: list[bytes] = sys.stdin.buffer.readlines()
+    else:
+        try:
+            lines = Path(file).read_bytes().splitlines()
+        except OSError as error:
+            raise Finding("file_unreadable", f"{file}: {error.strerror}") from None
+    total = sum(1 for line in lines if line.strip())
+    count = run(
+        _send(chosen, find(data, chosen), letters(lines, chosen.prefix), "publishing", total)
+    )
+    say(f"published {count} events")
+
+
+@app.command()
+def republish(
+    patient: Annotated[str | None, typer.Option(help="Only this patient's messages.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only those recorded from this instant on (RFC 3339).")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Send outbound messages out again: same ids, same sequences, same bytes."""
+    chosen = settings()
+    place = find(data, chosen)
+    count = run(_republish(chosen, place, patient, _instant(since)))
+    say(f"republished {count} messages")
+
+
+def _instant(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise typer.BadParameter("write an instant such as 2026-03-01T00:00:00Z") from None
+
+
+async def _republish(chosen: Settings, place: Place, patient: str | None, since: int | None) -> int:
+    async with place.reading() as store:
+        rows = store.messages(patient, since)
+        return await _send(chosen, place, again(rows), "republishing", None)
+
+
+async def _send(
+    chosen: Settings, place: Place, source: AsyncIterable[Letter], what: str, total: int | None
+) -> int:
+    client = await connect(chosen, place.need_broker())
+    try:
+        with progress(what, total) as advance:
+            return await publish_letters(client, source, advance)
+    finally:
+        await client.close()
+
+
+@parked.command("list")
+def parked_list(data: Data = None, *, as_json: AsJson = False) -> None:
+    """Parked events with their reasons."""
+    rows = listed(run(_parked(find(data, settings()))))
+    lines = [f"{row['number']:>8}  {row['reason']:<18} {row['detail']}" for row in rows]
+    show({"parked": rows}, as_json=as_json, lines=[f"{len(rows)} parked", *lines])
+
+
+@parked.command("show")
+def parked_show(number: Number, data: Data = None) -> None:
+    """One parked event as it came. It may hold patient data."""
+    row = run(_one(find(data, settings()), number))
+    say(f"subject: {row.subject}\nreason: {row.reason} ({row.detail})")
+    say(row.raw.decode("utf-8", errors="backslashreplace"))
+
+
+@parked.command("redrive")
+def parked_redrive(
+    number: Annotated[int | None, typer.Argument(help="One of them; all if left out.")] = None,
+    data: Data = None,
+) -> None:
+    """Send parked events through the worker once more, after mending what was wrong."""
+    chosen = settings()
+    count = run(_redrive(chosen, find(data, chosen), number))
+    say(f"redriven {count} events")
+
+
+@parked.command("discard")
+def parked_discard(number: Number, data: Data = None) -> None:
+    """Throw one parked event away for good."""
+    if not run(_discard(find(data, settings()), [number])):
+        raise Finding("unknown_number", f"nothing is parked under {number}")
+    say(f"discarded {number}")
+
+
+async def _parked(place: Place) -> list[ParkedRow]:
+    async with place.reading() as store:
+        return await store.parked()
+
+
+async def _one(place: Place, number: int) -> ParkedRow:
+    async with place.reading() as store:
+        row = await store.parked_one(number)
+    if row is None:
+        raise Finding("unknown_number", f"nothing is parked under {number}")
+    return row
+
+
+async def _redrive(chosen: Settings, place: Place, number: int | None) -> int:
+    rows = [await _one(place, number)] if number is not None else await _parked(place)
+    count = await _send(chosen, place, parked_letters(rows), "redriving", len(rows))
+    await _discard(place, [row.stream_sequence for row in rows])
+    return count
+
+
+async def _discard(place: Place, numbers: list[int]) -> int:
+    store = open_store(place.need_database())
+    await store.open()
+    try:
+        return await store.discard_parked(numbers)
+    finally:
+        await store.close()

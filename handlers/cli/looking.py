@@ -1,0 +1,94 @@
+"""Commands that look: census, timeline."""
+
+from typing import Annotated, Any
+
+import typer
+
+from handlers.cli.root import AsJson, Data, Finding, app, run, settings, show
+from handlers.place import Place, find
+from pathway import record as records
+from pathway.policy import NO_STATE
+from pathway.timeline import timeline as build_timeline
+
+STATES = (
+    "referral", "screening", "residential", "php", "iop", "step_down", "aftercare", "discharged",
+)  # fmt: skip
+BAR = 40  # characters of the longest bar
+
+Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
+
+
+@app.command()
+def census(data: Data = None, *, as_json: AsJson = False) -> None:
+    """How many patients are where."""
+    counts = run(_census(find(data, settings())))
+    states = {state: counts[state] for state in (NO_STATE, *STATES) if counts.get(state)}
+    total = sum(states.values())
+    show(
+        {"patients": total, "states": states},
+        as_json=as_json,
+        lines=[f"{total} patients", *bars(states)],
+    )
+
+
+def bars(states: dict[str, int]) -> list[str]:
+    """A bar per level."""
+    longest = max(states.values(), default=1)
+    return [
+        f"  {state:<12}{count:>6} {'█' * max(1, round(count * BAR / longest))}"
+        for state, count in states.items()
+    ]
+
+
+async def _census(place: Place) -> dict[str, int]:
+    async with place.reading() as store:
+        return await store.census()
+
+
+@app.command()
+def timeline(patient: Patient, data: Data = None, *, as_json: AsJson = False) -> None:
+    """One patient's moves, recommendations and alerts, and what waits or falls due."""
+    found = run(_timeline(find(data, settings()), patient))
+    show(found, as_json=as_json, lines=timeline_lines(found))
+
+
+async def _timeline(place: Place, patient: str) -> dict[str, Any]:
+    async with place.reading() as store:
+        rows = await store.patients([patient])
+        if patient not in rows:
+            raise Finding("unknown_patient", "no event of this patient was ever accepted")
+        messages = [row async for row in store.messages(patient)]
+        return build_timeline(patient, records.load(rows[patient].snapshot), messages)
+
+
+def timeline_lines(found: dict[str, Any]) -> list[str]:
+    """A timeline for a person: one line each, by effective time."""
+    where = f"{found['state'] or 'no state'} since {found['since']}"
+    lines = [f"{found['patient']}: {where} (episode {found['episode']})"]
+    entries = [(entry["effective_at"], _move_line(entry)) for entry in found["transitions"]]
+    entries += [(entry["effective_at"], _advice_line(entry)) for entry in found["recommendations"]]
+    entries += [(entry["effective_at"], _alert_line(entry)) for entry in found["alerts"]]
+    lines += [f"  {at[:16].replace('T', ' ')}  {text}" for at, text in sorted(entries)]
+    if found["waiting"]:
+        held = found["waiting"]
+        lines.append(f"waiting: {held['to']} until {held['until']}, for {', '.join(held['unmet'])}")
+    lines += [
+        f"due: {entry['at'][:16].replace('T', ' ')}  {entry['rule']}" for entry in found["due"]
+    ]
+    return lines
+
+
+def _move_line(entry: dict[str, Any]) -> str:
+    gone = "  [superseded]" if entry["superseded"] else ""
+    why = entry["rule"] or entry["basis"]
+    flags = f", flagged: {', '.join(entry['exceptions'])}" if entry["exceptions"] else ""
+    return f"{entry['from'] or 'none'} → {entry['to']} ({why}{flags}){gone}"
+
+
+def _advice_line(entry: dict[str, Any]) -> str:
+    urgent = "urgently " if entry["urgency"] == "urgent" else ""
+    return f"{urgent}recommended: {entry['to']} ({entry['rule']}) [{entry['status']}]"
+
+
+def _alert_line(entry: dict[str, Any]) -> str:
+    return f"{entry['severity']} alert: {entry['alert']} ({entry['rule']}) [{entry['status']}]"

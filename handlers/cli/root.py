@@ -1,0 +1,100 @@
+"""The Typer application, its shared options, and how errors reach a terminal."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import click
+import nats.errors
+import typer
+
+from handlers.logs import configure
+from handlers.settings import Settings
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="pathway",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Care pathways for intensive outpatient programs: explicit, explainable, replayable.",
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data directory of `pathway up` (default: environment, .pathway)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+FINDING, MISUSE = 1, 2
+
+
+class Finding(Exception):  # noqa: N818 - a result, not a fault
+    """Something the command was asked to look for; exit code 1."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr with a stable code."""
+    try:
+        status = app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        shown.show()
+        sys.exit(MISUSE)
+    except click.UsageError as error:
+        _fail("usage", error.format_message(), MISUSE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except click.ClickException as error:
+        _fail("usage", error.format_message(), MISUSE)
+    except (nats.errors.Error, ConnectionRefusedError, TimeoutError) as error:
+        _fail("broker_unavailable", f"the broker does not answer ({type(error).__name__})", FINDING)
+    except BrokenPipeError:
+        sys.exit(FINDING)
+    except Exception as error:
+        code = getattr(error, "code", None)
+        if not isinstance(code, str):
+            raise
+        _fail(code, str(error), FINDING)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(code: str, text: str, status: int) -> None:
+    line = " ".join(text.split())
+    print(f"error[{code}]: {line}", file=sys.stderr)  # noqa: T201 - this is the command line
+    sys.exit(status)
+
+
+def say(text: str) -> None:
+    """A line for the reader."""
+    print(text)  # noqa: T201 - this is the command line
+
+
+def show(data: Any, *, as_json: bool, lines: list[str]) -> None:  # noqa: ANN401 - any JSON
+    """Print one JSON object, or the lines for a person."""
+    if as_json:
+        say(json.dumps(data, ensure_ascii=False))
+    else:
+        for line in lines:
+            say(line)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run one command's work."""
+    return asyncio.run(work)
+
+
+def settings() -> Settings:
+    """The settings, with logging set up by them."""
+    configure()
+    return Settings.read()

@@ -1,0 +1,52 @@
+"""Commands that run something: up, worker, migrate."""
+
+from typing import Annotated
+
+import typer
+
+from handlers.allinone import up as run_up
+from handlers.app import Worker
+from handlers.cli.root import Data, app, run, say, settings
+from handlers.place import find
+from pathway.store.migrate import current, head, upgrade
+
+
+@app.command()
+def up(
+    data: Data = None,
+    nats_port: Annotated[int | None, typer.Option(help="Port of the broker; a free one.")] = None,
+) -> None:
+    """Broker, database and worker in one place, until Ctrl-C; restarts with its data."""
+    chosen = settings()
+    directory = data or chosen.data
+
+    async def ready() -> None:
+        say(f"ready: pathway census --data {directory}")
+
+    run(run_up(chosen, directory, nats_port, ready))
+
+
+@app.command()
+def worker() -> None:
+    """The worker alone, against PATHWAY_BROKER_URL and PATHWAY_DATABASE_URL."""
+    chosen = settings()
+    place = find(None, chosen)
+    run(Worker(chosen, place.need_broker(), place.need_database()).run())
+
+
+@app.command()
+def migrate(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is needed.")] = False,
+) -> None:
+    """Bring the database's schema up to this program's."""
+    chosen = settings()
+    if chosen.database_url is None:
+        raise typer.BadParameter("set PATHWAY_DATABASE_URL")
+    url = chosen.database_url.get_secret_value()
+    if not check:
+        upgrade(url)
+    found = current(url)
+    say(f"schema {found or 'none'}, this program needs {head()}")
+    if found != head():
+        raise typer.Exit(1)

@@ -1,0 +1,80 @@
+"""Reaching the broker and the database: patiently at start, for ever afterwards."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+
+from handlers.settings import Settings
+from pathway.store.errors import SchemaAheadError, SchemaBehindError, StoreError
+
+log = structlog.get_logger()
+
+FIRST_PAUSE: Final = 0.2  # seconds
+LAST_PAUSE: Final = 5.0
+FINAL: Final = (SchemaBehindError, SchemaAheadError)  # waiting does not mend these
+
+
+def connect_options(settings: Settings, url: str) -> dict[str, Any]:
+    """How every part of this program connects to NATS."""
+    options: dict[str, Any] = {
+        "servers": [url],
+        "max_reconnect_attempts": -1,  # the library's default of 60 would end in silence
+        "reconnect_time_wait": 0.5,
+        "connect_timeout": 5,
+        "error_cb": _report,
+        "disconnected_cb": _disconnected,
+        "reconnected_cb": _reconnected,
+    }
+    if settings.broker_ca is not None:
+        options["tls"] = ssl.create_default_context(cafile=str(settings.broker_ca))
+    if settings.broker_credentials is not None:
+        options["user_credentials"] = str(settings.broker_credentials)
+    return options
+
+
+async def connect(settings: Settings, url: str) -> Client:
+    """A connection for a command; raises nats.errors.Error if the broker is not there."""
+    options = connect_options(settings, url)
+    for name in ("disconnected_cb", "reconnected_cb"):
+        del options[name]
+    options |= {"allow_reconnect": False, "connect_timeout": 3}
+    return await nats.connect(**options)
+
+
+async def reach(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
+    """Try until it works; says what it waits for, and why."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await attempt()
+        except FINAL:
+            raise
+        except (StoreError, nats.errors.Error, OSError, TimeoutError) as error:
+            log.warning("waiting", waits_for=what, reason=_reason(error), seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(LAST_PAUSE, pause * 2)
+        else:
+            return
+
+
+def _reason(error: BaseException) -> str:
+    # A driver's text may quote the URL, and with it a password: only our own text is shown.
+    return getattr(error, "code", None) or type(error).__name__
+
+
+async def _report(error: Exception) -> None:
+    log.warning("broker_error", reason=_reason(error))
+
+
+async def _disconnected() -> None:
+    log.warning("broker_disconnected")
+
+
+async def _reconnected() -> None:
+    log.info("broker_reconnected")

@@ -1,0 +1,33 @@
+"""Logs: readable on a terminal, JSON elsewhere; on stderr, since stdout is for results.
+
+Never a patient's data beyond the pseudonymous key: events are logged by code and key, and no
+message body, score or text is ever a field.
+"""
+
+import logging
+import os
+import sys
+
+import structlog
+
+
+def configure() -> None:
+    """Set up structlog for this process; `PATHWAY_LOG_LEVEL` is info by default."""
+    level = getattr(logging, os.environ.get("PATHWAY_LOG_LEVEL", "info").upper(), logging.INFO)
+    on_terminal = sys.stderr.isatty()
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")

@@ -1,0 +1,93 @@
+"""Where the broker and the database are: a data directory, or the environment."""
+
+import json
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handlers.settings import Settings
+from pathway.store.open import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pathway.store.base import Store
+
+ENDPOINTS = "endpoints.json"
+
+
+class PlaceError(Exception):
+    """Broker or database cannot be found; the text says what to do."""
+
+    code = "not_found"
+
+
+@dataclass(slots=True, frozen=True)
+class Place:
+    """URLs; they may hold credentials and are never printed."""
+
+    broker: str | None
+    database: str | None
+
+    def need_broker(self) -> str:
+        """The broker's URL. Raises PlaceError."""
+        if self.broker is None:
+            raise PlaceError("no broker: run `pathway up` here, give --data, or PATHWAY_BROKER_URL")
+        return self.broker
+
+    def need_database(self) -> str:
+        """The database's URL. Raises PlaceError."""
+        if self.database is None:
+            raise PlaceError(
+                "no database: run `pathway up` here, give --data, or PATHWAY_DATABASE_URL"
+            )
+        return self.database
+
+    @asynccontextmanager
+    async def reading(self) -> "AsyncIterator[Store]":
+        """The store for looking, beside a running worker."""
+        store = open_store(self.need_database(), read_only=True)
+        await store.open()
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+def find(data: Path | None, settings: Settings) -> Place:
+    """By `--data`, by the environment, or by the default data directory, in that order."""
+    if data is not None:
+        return of_directory(data)
+    broker = settings.broker_url.get_secret_value() if settings.broker_url else None
+    database = settings.database_url.get_secret_value() if settings.database_url else None
+    if broker is not None or database is not None:
+        return Place(broker, database)
+    return of_directory(settings.data)
+
+
+def of_directory(directory: Path) -> Place:
+    """What a data directory tells. The database can be read when nothing runs there."""
+    database = directory / "pathway.db"
+    broker = None
+    endpoints = directory / ENDPOINTS
+    if endpoints.exists():
+        broker = json.loads(endpoints.read_text(encoding="utf-8")).get("broker")
+    return Place(broker, f"sqlite:///{database}" if database.exists() else None)
+
+
+def write_endpoints(directory: Path, endpoints: dict[str, str | None]) -> None:
+    """Tell the other commands where to connect; only the owner may read the token."""
+    path = directory / ENDPOINTS
+    draft = path.with_suffix(".tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(endpoints, file, indent=2)
+        file.write("\n")
+    draft.replace(path)
+
+
+def remove_endpoints(directory: Path) -> None:
+    """Nothing runs here any more."""
+    (directory / ENDPOINTS).unlink(missing_ok=True)

@@ -1,0 +1,47 @@
+"""The way in: batches from the broker through the flow, then acknowledged."""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from nats.aio.msg import Msg
+
+from handlers.pull import acknowledge
+from pathway.process import Incoming, Outcome, Processor
+
+log = structlog.get_logger()
+
+AGAIN: Final = 5.0  # seconds until a message whose patient could not be folded comes again
+
+
+class Receiver:
+    """Handles one batch at a time; what raises is handed back by the subscriber."""
+
+    def __init__(self, processor: Processor, committed: Callable[[Outcome], None]) -> None:
+        self._processor = processor
+        self._committed = committed
+
+    async def __call__(self, messages: list[Msg]) -> None:
+        """Process, then acknowledge; a failed commit acknowledges nothing."""
+        outcome = await self._processor.take([_incoming(message) for message in messages])
+        self._committed(outcome)
+        failed = set(outcome.failed)
+        done = [m for m in messages if m.metadata.sequence.stream not in failed]
+        await acknowledge(done)
+        for message in messages:
+            if message.metadata.sequence.stream in failed:
+                await message.nak(delay=AGAIN)
+        log.debug(
+            "batch",
+            applied=outcome.applied,
+            duplicates=outcome.duplicates,
+            parked=outcome.parked,
+            failed=len(failed),
+        )
+
+
+def _incoming(message: Msg) -> Incoming:
+    metadata = message.metadata
+    return Incoming(
+        message.data, message.subject, metadata.sequence.stream, metadata.num_delivered > 1
+    )

@@ -1,0 +1,89 @@
+"""Everything that can be set, from the environment: `PATHWAY_*`. Secrets never show."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from handlers.clocks import Clock, parse_clock
+from handlers.streams import StreamLimits, StreamNames
+from pathway.process import Terms
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the text names it."""
+
+    code = "settings_invalid"
+
+
+class Settings(BaseSettings):
+    """How one process is set up. `PATHWAY_BROKER_URL` may hold credentials."""
+
+    model_config = SettingsConfigDict(env_prefix="PATHWAY_", extra="ignore")
+
+    broker_url: SecretStr | None = Field(default=None, description="nats://… or tls://…")
+    broker_credentials: Path | None = Field(default=None, description="a NATS .creds file")
+    broker_ca: Path | None = Field(default=None, description="CA certificate of the broker")
+    database_url: SecretStr | None = Field(default=None, description="sqlite:///PATH")
+    data: Path = Field(default=Path(".pathway"), description="the default data directory")
+    prefix: str = Field(default="care", pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    policy: Path | None = Field(default=None, description="a policy file; the shipped one if unset")
+    clock: str = Field(default="", description="hold or speed up time; for tests and demos")
+    receipts: Literal["parked", "all"] = "parked"
+    sources: str = Field(default="", description="patterns of `source` allowed, comma-separated")
+    batch_size: int = Field(default=512, ge=1, le=4096)
+    cached_charts: int = Field(default=20_000, ge=1, description="patients kept in memory")
+    settle: float = Field(
+        default=2.0, ge=0, description="seconds a patient must be quiet before timers fire"
+    )
+    events_max_bytes: int | None = Field(default=None, ge=1)
+    out_max_bytes: int | None = Field(default=None, ge=1)
+    out_max_age_days: float = Field(default=30, gt=0)
+    replicas: int | None = Field(default=None, ge=1, le=5)
+
+    @field_validator("clock")
+    @classmethod
+    def _known_clock(cls, text: str) -> str:
+        parse_clock(text)
+        return text
+
+    @classmethod
+    def read(cls) -> Self:
+        """The settings of this process. Raises SettingsError."""
+        try:
+            return cls()
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            name = "PATHWAY_" + "_".join(str(part) for part in fault["loc"]).upper()
+            message = fault["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{name}: {message}") from None
+
+    @property
+    def names(self) -> StreamNames:
+        """What the streams are called."""
+        return StreamNames(self.prefix)
+
+    @property
+    def limits(self) -> StreamLimits:
+        """What the streams may hold."""
+        return StreamLimits(
+            events_max_bytes=self.events_max_bytes,
+            out_max_bytes=self.out_max_bytes,
+            out_max_age=self.out_max_age_days * 86_400,
+            replicas=self.replicas,
+        )
+
+    @property
+    def terms(self) -> Terms:
+        """How the processor works."""
+        return Terms(
+            prefix=self.prefix,
+            receipts=self.receipts == "all",
+            sources=tuple(each.strip() for each in self.sources.split(",") if each.strip()),
+            cached_charts=self.cached_charts,
+        )
+
+    def make_clock(self) -> Clock:
+        """The worker's clock."""
+        return parse_clock(self.clock)
