@@ -16,10 +16,11 @@ from handlers.receive import Receiver
 from handlers.relay import Relay, RelaySettings
 from handlers.scheduler import Scheduler
 from handlers.settings import Settings
-from handlers.streams import DURABLE, declare
+from handlers.streams import DURABLE, declare, take_over
 from pathway import policy
 from pathway.process import Outcome, Processor
 from pathway.shelf import PolicyShelf
+from pathway.store.errors import StaleOwnerError
 from pathway.store.open import open_store
 from schemas.instants import format_instant
 
@@ -44,7 +45,8 @@ class Worker:
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
         self.relay: Relay | None = None
         self.totals = Outcome()
-        self._receiver = Receiver(self.processor, self._count)
+        self.replaced = False
+        self._receiver = Receiver(self.processor, self._count, self._replaced)
         self._source = Source(
             settings.names.events, DURABLE, settings.names.events_subject, self._declare
         )
@@ -63,6 +65,8 @@ class Worker:
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
         await self.app.run()
+        if self.replaced:
+            raise StaleOwnerError("another worker took over this database")
 
     def stop(self) -> None:
         """Ask `run` to return."""
@@ -76,6 +80,7 @@ class Worker:
             await self.processor.start()
             await reach("broker", self.broker.connect)
             await reach("streams", self._declare)
+            await reach("consumer", self._take_over)
             client = self.broker.config.connection_state.connection
             self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
             self._tasks = [
@@ -110,6 +115,9 @@ class Worker:
         stream = self.broker.config.connection_state.stream
         await declare(stream, self.settings.names, self.settings.limits)
 
+    async def _take_over(self) -> None:
+        await take_over(self.broker.config.connection_state.stream, self.settings.names)
+
     def _count(self, outcome: Outcome) -> None:
         totals = self.totals
         totals.applied += outcome.applied
@@ -117,6 +125,12 @@ class Worker:
         totals.parked += outcome.parked
         totals.late += outcome.late
         self._wake_relay()
+
+    def _replaced(self) -> None:
+        """Another worker owns the database: this one must end, and say so."""
+        log.error("stale_owner", code=StaleOwnerError.code)
+        self.replaced = True
+        self.stop()
 
     def _wake_relay(self) -> None:
         if self.relay is not None:

@@ -11,9 +11,10 @@ import sys
 import structlog
 
 
-def configure() -> None:
-    """Set up structlog for this process; `PATHWAY_LOG_LEVEL` is info by default."""
-    level = getattr(logging, os.environ.get("PATHWAY_LOG_LEVEL", "info").upper(), logging.INFO)
+def configure(default: str = "warning") -> None:
+    """Set up structlog for this process, at `PATHWAY_LOG_LEVEL` if that is set."""
+    name = os.environ.get("PATHWAY_LOG_LEVEL", default).upper()
+    level = getattr(logging, name, logging.INFO)
     on_terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()

@@ -8,6 +8,7 @@ from nats.aio.msg import Msg
 
 from handlers.pull import acknowledge
 from pathway.process import Incoming, Outcome, Processor
+from pathway.store.errors import StaleOwnerError
 
 log = structlog.get_logger()
 
@@ -17,13 +18,23 @@ AGAIN: Final = 5.0  # seconds until a message whose patient could not be folded 
 class Receiver:
     """Handles one batch at a time; what raises is handed back by the subscriber."""
 
-    def __init__(self, processor: Processor, committed: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self,
+        processor: Processor,
+        committed: Callable[[Outcome], None],
+        replaced: Callable[[], None],
+    ) -> None:
         self._processor = processor
         self._committed = committed
+        self._replaced = replaced
 
     async def __call__(self, messages: list[Msg]) -> None:
         """Process, then acknowledge; a failed commit acknowledges nothing."""
-        outcome = await self._processor.take([_incoming(message) for message in messages])
+        try:
+            outcome = await self._processor.take([_incoming(message) for message in messages])
+        except StaleOwnerError:
+            self._replaced()
+            raise
         self._committed(outcome)
         failed = set(outcome.failed)
         done = [m for m in messages if m.metadata.sequence.stream not in failed]
@@ -41,7 +52,4 @@ class Receiver:
 
 
 def _incoming(message: Msg) -> Incoming:
-    metadata = message.metadata
-    return Incoming(
-        message.data, message.subject, metadata.sequence.stream, metadata.num_delivered > 1
-    )
+    return Incoming(message.data, message.subject, message.metadata.sequence.stream)

@@ -1,6 +1,7 @@
 """The two JetStream streams and the durable consumer: their names and their declaration."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,17 @@ async def declare(
     limits = limits or StreamLimits()
     await _declare_stream(js, events_config(names, limits))
     await _declare_stream(js, out_config(names, limits))
+    await declare_consumer(js, names)
+
+
+async def take_over(js: JetStreamContext, names: StreamNames) -> None:
+    """Begin with a fresh consumer: what a former owner left unacknowledged comes at once.
+
+    Otherwise it would wait for `ACK_WAIT`, and then come out of order. Only the database's one
+    owner may do this; the journal recognizes what had been committed.
+    """
+    with suppress(NotFoundError):
+        await js.delete_consumer(names.events, DURABLE)
     await declare_consumer(js, names)
 
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -45,7 +45,6 @@ class Incoming:
     raw: bytes
     subject: str
     stream_sequence: int
-    redelivered: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +79,7 @@ class Batch:
     outcome: Outcome = field(default_factory=Outcome)
     accepted: list[Accepted] = field(default_factory=list)
     duplicates: list[Accepted] = field(default_factory=list)
+    parked: list[ParkedRow] = field(default_factory=list)
     charts: dict[str, Chart] = field(default_factory=dict)
 
     def by_patient(self) -> dict[str, list[Event]]:
@@ -141,7 +141,7 @@ class Processor:
         async with self._turn:
             batch = self._open()
             for message in messages:
-                await self._read(batch, message)
+                self._read(batch, message)
             self._touch(batch)
             return await self._finish(batch)
 
@@ -169,7 +169,7 @@ class Processor:
         await self._dedupe(batch)
         await self._load(batch)
         await self._fold_and_speak(batch)
-        self._acknowledge_receipt(batch)
+        await self._receipts(batch)
         await self._commit(batch)
         return batch.outcome
 
@@ -179,14 +179,14 @@ class Processor:
 
     # -- read ------------------------------------------------------------------------------------
 
-    async def _read(self, batch: Batch, message: Incoming) -> None:
+    def _read(self, batch: Batch, message: Incoming) -> None:
         try:
             event = inbound.read(
                 message.raw, message.subject, now=self.clock(), prefix=self.terms.prefix
             )
             self._check_source(event)
         except Rejected as rejected:
-            await self._park(batch, message, rejected)
+            self._park(batch, message, rejected)
         else:
             batch.accepted.append(Accepted(event, message))
 
@@ -195,22 +195,19 @@ class Processor:
         if allowed and not any(fnmatchcase(event.source, pattern) for pattern in allowed):
             raise _refused(event, Reason.SOURCE_NOT_ALLOWED, "source: not allowed here")
 
-    async def _park(self, batch: Batch, message: Incoming, rejected: Rejected) -> None:
-        """Keep what cannot be accepted; a redelivery parks nothing twice."""
-        if message.redelivered and await self.store.parked_one(message.stream_sequence):
-            return
-        row = ParkedRow(
-            message.stream_sequence,
-            message.subject,
-            rejected.reason.value,
-            rejected.detail,
-            rejected.source,
-            rejected.id,
-            message.raw,
+    def _park(self, batch: Batch, message: Incoming, rejected: Rejected) -> None:
+        """Keep what cannot be accepted, with the reason."""
+        batch.parked.append(
+            ParkedRow(
+                message.stream_sequence,
+                message.subject,
+                rejected.reason.value,
+                rejected.detail,
+                rejected.source,
+                rejected.id,
+                message.raw,
+            )
         )
-        batch.commit.parked.append(row)
-        batch.commit.outbox.append(self._parked_receipt(batch, row))
-        batch.outcome.parked += 1
 
     # -- dedupe ----------------------------------------------------------------------------------
 
@@ -227,9 +224,8 @@ class Processor:
                 batch.duplicates.append(each)
             elif each.message is not None:
                 conflict = _refused(event, Reason.ID_CONFLICT, "id: taken by other content")
-                await self._park(batch, each.message, conflict)
+                self._park(batch, each.message, conflict)
         batch.accepted = fresh
-        batch.outcome.duplicates = len(batch.duplicates)
 
     # -- load ------------------------------------------------------------------------------------
 
@@ -340,19 +336,33 @@ class Processor:
 
     # -- receipts ----------------------------------------------------------------------------------
 
-    def _acknowledge_receipt(self, batch: Batch) -> None:
-        """Tell senders of what was applied or known already, if they asked for that."""
-        if not self.terms.receipts:
-            return
-        for outcome, group in (("applied", batch.accepted), ("duplicate", batch.duplicates)):
-            for each in group:
-                message = each.message
-                if message is not None and not (message.redelivered and outcome == "duplicate"):
-                    data = outbound.ReceiptData(event=_reference(each.event), outcome=outcome)
-                    sequence = message.stream_sequence
-                    batch.commit.outbox.append(
-                        self._receipt(batch, each.event.patient, sequence, data)
-                    )
+    async def _receipts(self, batch: Batch) -> None:
+        """Tell senders of what was parked and, if they asked for that, of everything.
+
+        A message that the broker delivers again has its receipt already: it is not parked or
+        counted twice.
+        """
+        commit, outcome = batch.commit, batch.outcome
+        parked = [(row, self._parked_receipt(batch, row)) for row in batch.parked]
+        receipts = [receipt for _, receipt in parked]
+        if self.terms.receipts:
+            receipts += self._event_receipts(batch, batch.duplicates, "duplicate")
+            receipts += self._event_receipts(batch, batch.accepted, "applied")
+        known = await self.store.told([each.id for each in receipts]) if receipts else set()
+        commit.outbox += [each for each in receipts if each.id not in known]
+        commit.parked = [row for row, receipt in parked if receipt.id not in known]
+        outcome.parked, outcome.duplicates = len(commit.parked), len(batch.duplicates)
+
+    def _event_receipts(
+        self, batch: Batch, group: list[Accepted], outcome: Literal["applied", "duplicate"]
+    ) -> list[OutboxRow]:
+        rows = []
+        for each in group:
+            if each.message is not None:
+                data = outbound.ReceiptData(event=_reference(each.event), outcome=outcome)
+                sequence = each.message.stream_sequence
+                rows.append(self._receipt(batch, each.event.patient, sequence, data))
+        return rows
 
     def _parked_receipt(self, batch: Batch, row: ParkedRow) -> OutboxRow:
         text = row.subject.encode() + row.raw

@@ -1,6 +1,6 @@
 """The command line: every command, registered by importing its module."""
 
-from handlers.cli import defining, eventing, looking, running
+from handlers.cli import defining, demonstrating, eventing, looking, running
 from handlers.cli.root import app, main
 
-__all__ = ["app", "defining", "eventing", "looking", "main", "running"]
+__all__ = ["app", "defining", "demonstrating", "eventing", "looking", "main", "running"]

@@ -5,15 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from handlers.cli.root import AsJson, Data, Finding, app, run, settings, show
+from handlers.levels import bars, in_order
 from handlers.place import Place, find
 from pathway import record as records
-from pathway.policy import NO_STATE
 from pathway.timeline import timeline as build_timeline
-
-STATES = (
-    "referral", "screening", "residential", "php", "iop", "step_down", "aftercare", "discharged",
-)  # fmt: skip
-BAR = 40  # characters of the longest bar
 
 Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
 
@@ -21,23 +16,13 @@ Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
 @app.command()
 def census(data: Data = None, *, as_json: AsJson = False) -> None:
     """How many patients are where."""
-    counts = run(_census(find(data, settings())))
-    states = {state: counts[state] for state in (NO_STATE, *STATES) if counts.get(state)}
+    states = in_order(run(_census(find(data, settings()))))
     total = sum(states.values())
     show(
         {"patients": total, "states": states},
         as_json=as_json,
         lines=[f"{total} patients", *bars(states)],
     )
-
-
-def bars(states: dict[str, int]) -> list[str]:
-    """A bar per level."""
-    longest = max(states.values(), default=1)
-    return [
-        f"  {state:<12}{count:>6} {'█' * max(1, round(count * BAR / longest))}"
-        for state, count in states.items()
-    ]
 
 
 async def _census(place: Place) -> dict[str, int]:

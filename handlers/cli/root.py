@@ -94,7 +94,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def settings() -> Settings:
-    """The settings, with logging set up by them."""
-    configure()
+def settings(log_level: str = "warning") -> Settings:
+    """The settings, with logging set up."""
+    configure(log_level)
     return Settings.read()

@@ -17,7 +17,7 @@ def up(
     nats_port: Annotated[int | None, typer.Option(help="Port of the broker; a free one.")] = None,
 ) -> None:
     """Broker, database and worker in one place, until Ctrl-C; restarts with its data."""
-    chosen = settings()
+    chosen = settings("info")
     directory = data or chosen.data
 
     async def ready() -> None:
@@ -29,7 +29,7 @@ def up(
 @app.command()
 def worker() -> None:
     """The worker alone, against PATHWAY_BROKER_URL and PATHWAY_DATABASE_URL."""
-    chosen = settings()
+    chosen = settings("info")
     place = find(None, chosen)
     run(Worker(chosen, place.need_broker(), place.need_database()).run())
 

@@ -143,6 +143,9 @@ class Store(Protocol):
     async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
         """Digests of those of the (source, id) pairs that are journaled already."""
 
+    async def told(self, ids: Collection[str]) -> set[str]:
+        """Those of the outbound message ids that the outbox holds already."""
+
     async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
         """Snapshots by patient."""
 

@@ -106,6 +106,10 @@ class SqliteStore(Store):
         rows = await self._find(sql.KNOWN, ids)
         return {(source, id_): digest for source, id_, digest in rows}
 
+    async def told(self, ids: Collection[str]) -> set[str]:
+        """Those of the outbound message ids that the outbox holds already."""
+        return {row[0] for row in await self._find(sql.TOLD, [(each,) for each in ids])}
+
     async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
         """Snapshots by patient."""
         rows = await self._find(sql.PATIENTS, [(key,) for key in keys])

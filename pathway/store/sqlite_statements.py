@@ -125,3 +125,4 @@ PATIENTS = Lookup(
 )
 IDENTITIES = Lookup("DISTINCT patient, identity", "journal", "patient", "identity")
 LEDGER = Lookup(columns(LedgerRow), "ledger", "patient", "key")
+TOLD = Lookup("outbox.id", "outbox", "id")
