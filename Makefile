@@ -1,6 +1,7 @@
 # Everything a newcomer types. `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lock clean
@@ -31,8 +32,9 @@ format: setup ## put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only .
 
-lock: ## write requirements.lock anew from the ranges in pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
+lock: ## write the lock files anew from the ranges in pyproject.toml (needs uv)
+	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) -c requirements.lock pyproject.toml -o requirements.run.lock
 
 clean: ## remove what setup, tests and the demo left behind
 	rm -rf .venv .pathway .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,11 +1,10 @@
 """The composition root: one worker, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import nats.errors
 import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
@@ -32,6 +31,23 @@ log = structlog.get_logger()
 GRACE = 20.0  # seconds that the batch in hand and the outbox get at shutdown
 
 
+class Stopped(Exception):  # noqa: N818 - no error: it was asked for
+    """Told to end before the work began."""
+
+
+class App(FastStream):
+    """FastStream looks whether it shall end only once it has started; this one also says so."""
+
+    def __init__(self, *brokers: NatsBroker, **options: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(*brokers, **options)
+        self.leaving = asyncio.Event()
+
+    def exit(self) -> None:
+        """End, as a signal or somebody asks."""
+        super().exit()
+        self.leaving.set()
+
+
 class Worker:
     """Consumes events, keeps the pathways, and publishes what changed."""
 
@@ -45,7 +61,7 @@ class Worker:
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
         self.relay: Relay | None = None
         self.totals = Outcome()
-        self.replaced = False
+        self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
         self._source = Source(
             settings.names.events, DURABLE, settings.names.events_subject, self._declare
@@ -57,16 +73,15 @@ class Worker:
             batch_size=settings.batch_size,
             description="Every inbound event, in batches.",
         )
-        self.app = FastStream(
-            self.broker, logger=None, lifespan=self._life, on_shutdown=[self._wind_down]
-        )
+        self.app = App(self.broker, logger=None, lifespan=self._life, on_shutdown=[self._wind_down])
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
-        await self.app.run()
-        if self.replaced:
-            raise StaleOwnerError("another worker took over this database")
+        with suppress(Stopped):
+            await self.app.run()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """Ask `run` to return."""
@@ -75,27 +90,54 @@ class Worker:
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
-        await reach("database", self.store.open)
         try:
-            await self.processor.start()
-            await reach("broker", self.broker.connect)
-            await reach("streams", self._declare)
-            await reach("consumer", self._take_over)
+            await self._unless_stopped(self._reach_everything())
             client = self.broker.config.connection_state.connection
             self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
-            self._tasks = [
-                asyncio.create_task(self.relay.run()),
-                asyncio.create_task(self.scheduler.run()),
-            ]
+            self._tasks = [self._part(self.relay.run()), self._part(self.scheduler.run())]
             log.info(
                 "worker_started",
                 policy=self.processor.shelf.current.digest[:12],
                 clock=format_instant(self.processor.clock()),
             )
             yield
+            log.info("worker_stopped")
         finally:
             await self.store.close()
-            log.info("worker_stopped")
+
+    async def _reach_everything(self) -> None:
+        await reach("database", self.store.open)
+        await self.processor.start()
+        await reach("broker", self.broker.connect)
+        await reach("streams", self._declare)
+        await reach("consumer", self._take_over)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it, unless we are told to end before it is done; then raises Stopped."""
+        working = asyncio.create_task(work)
+        leaving = asyncio.create_task(self.app.leaving.wait())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise Stopped
+            await working
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+    def _part(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A part that ends by an error takes the worker with it: half a worker is worse."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._part_ended)
+        return task
+
+    def _part_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self.stop()
 
     async def _wind_down(self) -> None:
         """Finish the batch in hand, hand back the rest, publish what is committed.
@@ -105,11 +147,10 @@ class Worker:
         await self._subscriber.stop()
         self.scheduler.stop()
         if self.relay is not None:
-            await self.relay.drain(GRACE)
+            if not self._tasks[0].done():
+                await self.relay.drain(GRACE)
             self.relay.stop()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError, nats.errors.Error, TimeoutError):
-                await asyncio.wait_for(task, GRACE)
+        await asyncio.wait(self._tasks, timeout=GRACE)
 
     async def _declare(self) -> None:
         stream = self.broker.config.connection_state.stream
@@ -128,9 +169,7 @@ class Worker:
 
     def _replaced(self) -> None:
         """Another worker owns the database: this one must end, and say so."""
-        log.error("stale_owner", code=StaleOwnerError.code)
-        self.replaced = True
-        self.stop()
+        self._give_up(StaleOwnerError("another worker took over this database"))
 
     def _wake_relay(self) -> None:
         if self.relay is not None:

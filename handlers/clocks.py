@@ -4,10 +4,14 @@
 and runs 20,000 times as fast.
 """
 
+import re
 import time
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas.instants import SECOND, parse_instant
+
+SPEED: Final = re.compile(r"x[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(slots=True)
@@ -43,6 +47,6 @@ def parse_clock(text: str) -> Clock:
         return Clock()
     instant, _, factor = text.strip().partition(" ")
     factor = factor.strip()
-    if factor and not factor.startswith("x"):
+    if factor and not SPEED.fullmatch(factor):
         raise ValueError("write an instant, and perhaps a speed such as x20000")
     return Clock(parse_instant(instant), float(factor[1:]) if factor else 0.0)

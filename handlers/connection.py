@@ -43,7 +43,13 @@ async def connect(settings: Settings, url: str) -> Client:
     options = connect_options(settings, url)
     for name in ("disconnected_cb", "reconnected_cb"):
         del options[name]
-    options |= {"allow_reconnect": False, "connect_timeout": 3}
+    options |= {
+        "allow_reconnect": False,
+        "connect_timeout": 3,
+        "max_reconnect_attempts": 1,  # also counts the first ones: without it, it tries for ever
+        "reconnect_time_wait": 0.1,
+        "error_cb": _quiet,  # what matters is raised, and told in one line
+    }
     return await nats.connect(**options)
 
 
@@ -70,6 +76,10 @@ def _reason(error: BaseException) -> str:
 
 async def _report(error: Exception) -> None:
     log.warning("broker_error", reason=_reason(error))
+
+
+async def _quiet(_: Exception) -> None:
+    """The caller hears of it by an exception."""
 
 
 async def _disconnected() -> None:

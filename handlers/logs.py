@@ -7,6 +7,7 @@ message body, score or text is ever a field.
 import logging
 import os
 import sys
+import traceback
 
 import structlog
 
@@ -24,7 +25,7 @@ def configure(default: str = "warning") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_where),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -32,3 +33,9 @@ def configure(default: str = "warning") -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+
+
+def _where(exc_info: structlog.typing.ExcInfo) -> str:
+    """Where it was raised and its type; never its text, which may quote an event."""
+    kind, _, frames = exc_info
+    return "".join(traceback.format_tb(frames)) + kind.__name__

@@ -15,7 +15,7 @@ import structlog
 
 from handlers.clocks import Clock
 from pathway.process import Processor
-from pathway.store.base import StoreError
+from pathway.store.base import StaleOwnerError, StoreError
 
 log = structlog.get_logger()
 
@@ -25,7 +25,10 @@ RETRY: Final = 2.0  # seconds, when the database does not answer
 
 
 class Scheduler:
-    """Advances the time of patients whose timers are due; `run` in a task."""
+    """Advances the time of patients whose timers are due; `run` in a task.
+
+    `run` raises StaleOwnerError once another worker took over.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class Scheduler:
         while not self._stopping.is_set():
             try:
                 pause = await self._round()
+            except StaleOwnerError:
+                raise
             except StoreError as error:
                 log.warning("scheduler_waits", code=error.code)
                 pause = RETRY

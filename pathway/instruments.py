@@ -102,6 +102,16 @@ def measures_of(instrument: str) -> frozenset[str]:
     return MEASURES.get(instrument, TOTAL_ONLY)
 
 
+def items_of(instrument: str) -> frozenset[str] | None:
+    """Names of the items that a rule may read; None if they are free. Raises ValueError."""
+    if instrument not in NAMES:
+        raise ValueError(f"unknown instrument {instrument!r}; known: {', '.join(sorted(NAMES))}")
+    forms = [form for (name, _), form in INSTRUMENTS.items() if name == instrument]
+    if any(form.open_items for form in forms):
+        return None
+    return frozenset(item for form in forms for item in form.items)
+
+
 def read(response: AssessmentCompleted) -> Reading:
     """Read one response; totals are recomputed from items wherever there are items.
 
@@ -134,6 +144,8 @@ def _from_items(instrument: Instrument, items: Items, score: int | None) -> Read
 def _item_fault(instrument: Instrument, items: Items) -> str | None:
     if instrument.open_items:
         return None if all(value in (0, 1) for value in items.values()) else "out_of_range"
+    if instrument.partial and not items.keys() <= instrument.items.keys():
+        return "unknown_item"  # a misnamed answer must not pass for one that was skipped
     for item, highest in instrument.items.items():
         value = items.get(item)
         if value is None:

@@ -5,7 +5,7 @@ from pathway.case import Case
 from pathway.effects import Resolution, key_of, merged, stable_id
 from pathway.machine import compiled
 from pathway.policy import OPEN_STATES, Policy, Rule
-from pathway.record import Decline, Hold, StandingRecommendation
+from pathway.record import Decline, Hold, Snapshot, StandingRecommendation
 
 ALL = "all"
 
@@ -90,12 +90,11 @@ def _forget(case: Case, decline: Decline) -> None:
 def _recommend(case: Case) -> None:
     """Let the most urgent, then the highest undeclined rule stand as the one recommendation."""
     standing = case.snapshot.recommendation
-    best = None
-    for rule in candidates(case):
-        if best is None or rank(case.policy, rule) > rank(case.policy, best):
-            best = rule
+    found = candidates(case.policy, case.snapshot)
+    # max() keeps the first of equals: policy order decides.
+    best = max(found, key=lambda rule: rank(case.policy, rule), default=None)
     if standing is not None:
-        held = next((r for r in candidates(case) if r.id == standing.rule), None)
+        held = next((rule for rule in found if rule.id == standing.rule), None)
         keeps = held is not None and held.to == standing.to
         if keeps and held and best and rank(case.policy, best) <= rank(case.policy, held):
             return
@@ -109,25 +108,25 @@ def rank(policy: Policy, rule: Rule) -> tuple[bool, int]:
     return (rule.urgency == "urgent", policy.state(rule.to).rank)
 
 
-def candidates(case: Case) -> list[Rule]:
+def candidates(policy: Policy, snapshot: Snapshot) -> list[Rule]:
     """Recommending rules that hold, may speak, and name a legal move; in policy order."""
-    snapshot, state = case.snapshot, case.record.state
+    state = snapshot.record.state
     if state not in OPEN_STATES:
         return []
     urgent = any(alert.severity == "urgent" for alert in snapshot.alerts.values())
     declined = {(decline.rule, decline.to) for decline in snapshot.declines}
     found = []
-    for rule in case.policy.recommending(state):
+    for rule in policy.recommending(state):
         silent = (rule.id, rule.to) in declined
-        unsafe = urgent and case.policy.is_lower(state, rule.to or "")
-        if rule.id in snapshot.holds and not silent and not unsafe and _legal(case, rule):
+        unsafe = urgent and policy.is_lower(state, rule.to or "")
+        if rule.id in snapshot.holds and not silent and not unsafe and _legal(policy, state, rule):
             found.append(rule)
     return found
 
 
-def _legal(case: Case, rule: Rule) -> bool:
+def _legal(policy: Policy, state: str, rule: Rule) -> bool:
     by = "discharge" if rule.to == "discharged" else "decision"
-    return compiled(case.policy).is_legal(case.record.state, by, rule.to or "")
+    return compiled(policy).is_legal(state, by, rule.to or "")
 
 
 def _raise(case: Case, rule: Rule) -> None:

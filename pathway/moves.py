@@ -147,7 +147,7 @@ def _enter(case: Case, to: str) -> None:
         record.admitted = at
     record.state, record.since = to, at
     record.entered_by = case.cause.refs[0] if case.cause.refs else None
-    reduce.enter_scales(record)
+    reduce.enter(record)
 
 
 def _leave_behind(case: Case, confirmed: str | None, basis: dict[str, object]) -> None:

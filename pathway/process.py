@@ -245,7 +245,7 @@ class Processor:
     async def _fold_and_speak(self, batch: Batch) -> None:
         """Advance every patient, then put the difference into words.
 
-        A patient whose fold fails is left out and delivered again; everybody else goes on.
+        A patient for whom that fails is left out and delivered again; everybody else goes on.
         """
         groups = batch.by_patient()
         known = await self.store.identities(
@@ -262,7 +262,11 @@ class Processor:
                 self._leave_out(batch, key)
         rows = await self._ledger_rows(advances)
         for key, advanced in advances.items():
-            self._speak(batch, batch.charts[key], advanced, rows[key])
+            try:
+                self._speak(batch, batch.charts[key], advanced, rows[key])
+            except Exception:
+                log.exception("speech_failed", code="speech_failed", patient=key)
+                self._leave_out(batch, key)
         self._journal(batch)
 
     async def _advance(
@@ -305,6 +309,7 @@ class Processor:
         batch.commit.patients.append(chart.row())
 
     def _leave_out(self, batch: Batch, patient: str) -> None:
+        self._touched[patient] = time.monotonic()  # so that the scheduler lets it rest, too
         for each in batch.accepted:
             if each.event.patient == patient and each.message is not None:
                 batch.outcome.failed.append(each.message.stream_sequence)
@@ -381,7 +386,8 @@ class Processor:
     def _receipt(
         self, batch: Batch, patient: str | None, sequence: int, data: outbound.ReceiptData
     ) -> OutboxRow:
-        receipt_id = stable_id(patient or "_", "receipt", sequence, data.outcome)
+        # Of the message alone: delivered again, an applied event would look like a duplicate.
+        receipt_id = stable_id(patient or "_", "receipt", sequence)
         message = outbound.Receipt(
             id=receipt_id,
             source=f"/{self.terms.prefix}/pathway",

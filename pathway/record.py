@@ -16,6 +16,7 @@ Ref = tuple[str, str]  # (source, id) of an event
 
 SESSION_MEMORY: Final = 12 * WEEK  # the longest window that a rule may look back on sessions
 WEEKS_KEPT: Final = 16
+STAYS_KEPT: Final = 20
 READINGS_KEPT: Final = 12
 REPORTS_KEPT: Final = 20
 
@@ -93,16 +94,23 @@ class Week(msgspec.Struct):
     sessions: int = 0
     attended: int = 0
     scheduled: int = 0  # excused and cancelled left out
-    scheduled_attended: int = 0  # attended minutes of those
     cancelled: int = 0
     group: int = 0
 
 
 class NoShow(msgspec.Struct):
-    """One missed session."""
+    """One missed session, and the state at its scheduled start."""
 
     at: int
     ref: Ref
+    state: str | None
+
+
+class Stay(msgspec.Struct):
+    """A state and when it was entered."""
+
+    state: str
+    since: int
 
 
 class Leave(msgspec.Struct):
@@ -147,9 +155,11 @@ class Record(msgspec.Struct):
     individual: Known | None = None  # the last individual session attended
     seen: Known | None = None  # the last session attended or assessment completed
     contact: Known | None = None  # attendance, reached contact, assessment or follow-up
+    reached: Known | None = None  # somebody spoke to the patient: contact or follow-up
     leaves: list[Leave] = []
     reports: list[Report] = []
-    follow_ups: dict[str, Ref] = {}  # day reached -> event
+    follow_ups: dict[str, Ref] = {}  # day reached in the present state -> event
+    stays: list[Stay] = []  # the states of this episode, oldest first
     left: dict[str, int] = {}  # state -> when it was last left
 
     def new_episode(self, referral: Referral) -> "Record":

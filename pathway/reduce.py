@@ -14,6 +14,7 @@ from pathway.record import (
     READINGS_KEPT,
     REPORTS_KEPT,
     SESSION_MEMORY,
+    STAYS_KEPT,
     WEEKS_KEPT,
     AftercarePlan,
     Certification,
@@ -26,6 +27,7 @@ from pathway.record import (
     Report,
     Scale,
     Score,
+    Stay,
     Week,
 )
 from pathway.weeks import calendar
@@ -63,10 +65,25 @@ def assess(record: Record, fact: Event, reading: Reading) -> Topics:
     return ("scores", "contact") if reading.measures else ("contact",)
 
 
-def enter_scales(record: Record) -> None:
-    """On entering a state the newest scores become the scores at entry."""
+def enter(record: Record) -> None:
+    """What entering a state does: the newest scores become those at entry, follow-ups start anew.
+
+    `state` and `since` are the new ones already.
+    """
     for scale in record.scales.values():
         scale.entry = scale.newest
+    record.follow_ups = {}
+    if record.state is not None and record.since is not None:
+        stay = Stay(record.state, record.since)
+        record.stays = [*record.stays[-STAYS_KEPT + 1 :], stay]
+
+
+def state_at(record: Record, instant: int) -> str | None:
+    """The state at an instant of this episode; the first one before it."""
+    for stay in reversed(record.stays):
+        if stay.since <= instant:
+            return stay.state
+    return record.stays[0].state if record.stays else record.state
 
 
 def _score(record: Record, key: str, score: Score) -> None:
@@ -134,7 +151,7 @@ def _attendance(
     if data.kind not in policy.uncounted_kinds:
         _count_session(record, fact, data, policy)
     if data.status == "no_show":
-        missed = NoShow(fact.time, ref(fact))
+        missed = NoShow(fact.time, ref(fact), state_at(record, data.scheduled_start))
         oldest = fact.time - SESSION_MEMORY
         record.no_show_run = [*record.no_show_run, missed][-SESSIONS_IN_A_RUN:]
         record.no_shows = [*(each for each in record.no_shows if each.at >= oldest), missed]
@@ -165,9 +182,7 @@ def _count_session(
     if data.status == "cancelled_by_program":
         week.cancelled += data.scheduled_minutes
     elif data.status != "excused":
-        attended = min(data.attended_minutes, data.scheduled_minutes)
         week.scheduled += data.scheduled_minutes
-        week.scheduled_attended += attended
         week.attended += data.attended_minutes
         week.group += data.attended_minutes if data.kind == "group" else 0
 
@@ -190,7 +205,7 @@ def _report(record: Record, fact: Event, data: events.SafetyReported, _: Policy)
 def _contact(record: Record, fact: Event, data: events.ContactMade, _: Policy) -> Topics:
     if not data.reached:
         return ()
-    record.contact = Known(value=True, at=fact.time, ref=ref(fact))
+    record.reached = record.contact = Known(value=True, at=fact.time, ref=ref(fact))
     return ("contact",)
 
 
@@ -201,7 +216,7 @@ def _leave(record: Record, fact: Event, data: events.LeaveRecorded, _: Policy) -
 
 
 def _follow_up(record: Record, fact: Event, data: events.FollowUpCompleted, _: Policy) -> Topics:
-    record.contact = Known(value=True, at=fact.time, ref=ref(fact))
+    record.reached = record.contact = Known(value=True, at=fact.time, ref=ref(fact))
     record.follow_ups[str(data.day)] = ref(fact)
     return ("follow_up", "contact")
 

@@ -18,7 +18,7 @@ policy = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Rule set
 app.add_typer(policy, name="policy")
 
 File = Annotated[Path, typer.Argument(help="A policy file.")]
-DEFAULT_START = "2026-01-05T00:00:00Z"
+DEFAULT_START = "2025-01-06T00:00:00Z"  # so that nothing of a year lies in the future
 
 
 @policy.command("check")

@@ -30,4 +30,4 @@ def demo(
         raise Finding("not_verified", "the subscriber's own count does not agree")
 
 
-NEXT = (f"timeline {STORY_PATIENT}", "census", "parked list")
+NEXT = (f"timeline {STORY_PATIENT}", f"explain {STORY_PATIENT} --why-not iop", "census")

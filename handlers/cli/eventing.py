@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handlers.cli.root import AsJson, Data, Finding, app, run, say, settings, show
+from handlers.cli.root import AsJson, Data, Finding, app, instant, run, say, settings, show
 from handlers.connection import connect
 from handlers.parked import letters as parked_letters
 from handlers.parked import listed
@@ -20,7 +20,6 @@ from handlers.publish import publish as publish_letters
 from handlers.settings import Settings
 from pathway.store.base import ParkedRow
 from pathway.store.open import open_store
-from schemas.instants import parse_instant
 
 parked = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Events that were parked.")
 app.add_typer(parked, name="parked")
@@ -70,17 +69,8 @@ def republish(
     """Send outbound messages out again: same ids, same sequences, same bytes."""
     chosen = settings()
     place = find(data, chosen)
-    count = run(_republish(chosen, place, patient, _instant(since)))
+    count = run(_republish(chosen, place, patient, instant(since)))
     say(f"republished {count} messages")
-
-
-def _instant(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError:
-        raise typer.BadParameter("write an instant such as 2026-03-01T00:00:00Z") from None
 
 
 async def _republish(chosen: Settings, place: Place, patient: str | None, since: int | None) -> int:

@@ -4,10 +4,15 @@ from typing import Annotated, Any
 
 import typer
 
-from handlers.cli.root import AsJson, Data, Finding, app, run, settings, show
+from handlers.cli.root import AsJson, Data, Finding, app, instant, run, settings, show
 from handlers.levels import bars, in_order
 from handlers.place import Place, find
 from pathway import record as records
+from pathway.explain import Asked
+from pathway.explain import explain as explain_patient
+from pathway.policy import default
+from pathway.sentences import sentences
+from pathway.shelf import PolicyShelf
 from pathway.timeline import timeline as build_timeline
 
 Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
@@ -35,6 +40,39 @@ def timeline(patient: Patient, data: Data = None, *, as_json: AsJson = False) ->
     """One patient's moves, recommendations and alerts, and what waits or falls due."""
     found = run(_timeline(find(data, settings()), patient))
     show(found, as_json=as_json, lines=timeline_lines(found))
+
+
+@app.command()
+def explain(  # noqa: PLR0913 - each is one thing to ask
+    patient: Patient,
+    at: Annotated[str | None, typer.Option(help="As it was then (effective time).")] = None,
+    as_known_at: Annotated[
+        str | None, typer.Option(help="As it was known then (recorded time).")
+    ] = None,
+    why_not: Annotated[str | None, typer.Option(help="A state the patient is not in.")] = None,
+    data: Data = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Why the patient is where they are, what is said of them, and what another state takes."""
+    chosen = settings()
+    asked = Asked(instant(at), instant(as_known_at), why_not)
+    found = run(_explain(find(data, chosen), patient, asked))
+    show(found, as_json=as_json, lines=sentences(patient, found))
+
+
+async def _explain(place: Place, patient: str, asked: Asked) -> dict[str, Any]:
+    async with place.reading() as store:
+        rows = await store.journal(patient)
+        shelf = PolicyShelf(default())
+        await shelf.load(store)
+    known = {level.id for level in shelf.current.levels}
+    if asked.why_not is not None and asked.why_not not in known:
+        raise typer.BadParameter(f"--why-not takes one of {', '.join(sorted(known))}")
+    found = explain_patient(patient, rows, shelf.by_digest, asked)
+    if found is None:
+        raise Finding("unknown_patient", "no event of this patient was accepted by then")
+    return found
 
 
 async def _timeline(place: Place, patient: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import click
 import nats.errors
 import typer
 
 from handlers.logs import configure
 from handlers.settings import Settings
+from schemas.instants import parse_instant
 
 T = TypeVar("T")
 
@@ -46,27 +46,27 @@ def main() -> None:
     """Run the command line; every error is one line on stderr with a stable code."""
     try:
         status = app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.exceptions.NoArgsIsHelpError as shown:
-        shown.show()
-        sys.exit(MISUSE)
-    except click.UsageError as error:
-        _fail("usage", error.format_message(), MISUSE)
-    except (click.Abort, KeyboardInterrupt):
+    except typer.TyperException as error:
+        _misused(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except click.ClickException as error:
-        _fail("usage", error.format_message(), MISUSE)
-    except (nats.errors.Error, ConnectionRefusedError, TimeoutError) as error:
+    except (nats.errors.Error, ConnectionError, TimeoutError) as error:
         _fail("broker_unavailable", f"the broker does not answer ({type(error).__name__})", FINDING)
-    except BrokenPipeError:
-        sys.exit(FINDING)
+    except OSError as error:
+        _fail("file_unusable", f"{error.filename or 'file'}: {error.strerror}", FINDING)
     except Exception as error:
         code = getattr(error, "code", None)
         if not isinstance(code, str):
             raise
         _fail(code, str(error), FINDING)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _misused(text: str) -> None:
+    if text.startswith("Usage:"):  # nothing was asked for; the help says what may be
+        print(text, file=sys.stderr)  # noqa: T201 - this is the command line
+        sys.exit(MISUSE)
+    _fail("usage", text, MISUSE)
 
 
 def _fail(code: str, text: str, status: int) -> None:
@@ -98,3 +98,13 @@ def settings(log_level: str = "warning") -> Settings:
     """The settings, with logging set up."""
     configure(log_level)
     return Settings.read()
+
+
+def instant(text: str | None) -> int | None:
+    """An option's instant in microseconds. Raises typer.BadParameter."""
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise typer.BadParameter("write an instant such as 2026-03-01T00:00:00Z") from None

@@ -140,9 +140,7 @@ async def _cohort(  # noqa: PLR0913 - what the last act needs to know of the oth
 ) -> Report:
     start = end - COHORT_AFTER - admission_days(patients) * DAY
     tally = Tally()
-    messages = cohort(
-        patients, seed, start, prefix=stage.settings.prefix, until=end, tally=tally
-    )
+    messages = cohort(patients, seed, start, prefix=stage.settings.prefix, until=end, tally=tally)
     letters = [Letter(message.subject, message.body, {}) for message in messages]
     clock = held(end)
     await stage.worker.start(clock)
@@ -184,8 +182,9 @@ async def _settled(
     await store.open()
     try:
         async with asyncio.timeout(PATIENCE):
-            while await store.due(end, 1) or (await store.counts())["unpublished"]:
-                await asyncio.sleep(0.05)  # another process writes; only looking can tell
+            # Another process writes; only looking again can tell.
+            while await store.due(end, 1) or (await store.counts())["unpublished"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         return await store.census(), events - len(stage.subscriber.applied)
     finally:
         await store.close()

@@ -8,11 +8,21 @@ A condition is a mapping of one such name to its settings; `all` and `any` take 
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from pathway.conditions import administrative, attendance, clinical
+from pathway.conditions import (
+    absence,
+    administrative,
+    attendance,
+    certification,
+    clinical,
+    plans,
+    safety,
+)
 from pathway.conditions.base import (
     Condition,
     Group,
@@ -38,7 +48,9 @@ def parse(node: object) -> Condition:
     name, body = next(iter(node.items()))
     kind = CONDITIONS.get(str(name))
     if kind is None:
-        raise ConditionError(f"unknown condition {name!r}; known: {', '.join(CONDITIONS)}")
+        near = get_close_matches(str(name), CONDITIONS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(CONDITIONS)}"
+        raise ConditionError(f"unknown condition {name!r}; {hint}")
     try:
         return kind.model_validate({} if body is None else body)
     except ValidationError as error:
@@ -47,9 +59,20 @@ def parse(node: object) -> Condition:
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"] if part != "members")
-    message = fault["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in fault["loc"] if part not in {"members", "member"})
+    message = in_words(fault)
     return f"{where}: {message}" if where else message
+
+
+def in_words(fault: ErrorDetails) -> str:
+    """What pydantic found, as one would tell the writer of a policy."""
+    match fault["type"]:
+        case "extra_forbidden":
+            return "there is no such field"
+        case "missing":
+            return "is missing"
+        case _:
+            return fault["msg"].removeprefix("Value error, ")
 
 
 AnyCondition = Annotated[Condition, BeforeValidator(parse)]
@@ -84,7 +107,8 @@ class All(_Several):
         return [part for member in self.members for part in member.unmet(view)]
 
     def describe(self) -> str:
-        return " and ".join(member.describe() for member in self.members)
+        text = " and ".join(member.describe() for member in self.members)
+        return text.replace(" and unless ", ", unless ")
 
 
 class Any_(_Several):  # noqa: N801 - `any` in a policy; the plain name is typing's
@@ -99,7 +123,11 @@ class Any_(_Several):  # noqa: N801 - `any` in a policy; the plain name is typin
         return [name for member in self.members for name in member.unknowns(view)]
 
     def describe(self) -> str:
-        return "(" + " or ".join(member.describe() for member in self.members) + ")"
+        texts = [
+            f"({member.describe()})" if isinstance(member, All) else member.describe()
+            for member in self.members
+        ]
+        return "(" + " or ".join(texts) + ")"
 
 
 class Not(Group):
@@ -126,10 +154,27 @@ class Not(Group):
         return f"not ({self.member.describe()})"
 
 
+class Unless(Not):
+    """The part is not known to hold; unknown counts as not.
+
+    For exceptions only: what a rule asks for must be known, and stands under all, any or not.
+    """
+
+    def test(self, view: View) -> Tri:
+        return not self.member.test(view)
+
+    def unknowns(self, view: View) -> list[str]:
+        return []
+
+    def describe(self) -> str:
+        return f"unless {self.member.describe()}"
+
+
 CONDITIONS: Final[Mapping[str, type[Condition]]] = {
     "all": All,
     "any": Any_,
     "not": Not,
+    "unless": Unless,
     "criterion": clinical.Criterion,
     "screened": clinical.Screened,
     "score": clinical.ScoreIs,
@@ -139,44 +184,50 @@ CONDITIONS: Final[Mapping[str, type[Condition]]] = {
     "score_repeated": clinical.ScoreRepeated,
     "score_fresh": clinical.ScoreFresh,
     "measures_ordered": clinical.MeasuresOrdered,
-    "response": clinical.Response,
-    "reading": clinical.ReadingIs,
-    "set_aside": clinical.SetAside,
-    "reported": clinical.Reported,
-    "reports": clinical.ReportsCounted,
+    "response": safety.Response,
+    "reading": safety.ReadingIs,
+    "set_aside": safety.SetAside,
+    "reported": safety.Reported,
+    "reports": safety.ReportsCounted,
     "weekly_hours": attendance.WeeklyHours,
     "week_unknown": attendance.WeekUnknown,
     "attended_share": attendance.AttendedShare,
     "group_share": attendance.GroupShare,
-    "no_show_run": attendance.NoShowRun,
-    "no_shows": attendance.NoShowsCounted,
-    "since": attendance.Since,
-    "seen_since_residential": attendance.SeenSinceResidential,
-    "followed_up": attendance.FollowedUp,
-    "plan_hours": attendance.PlanHours,
-    "plan_days": attendance.PlanDays,
+    "no_show_run": absence.NoShowRun,
+    "no_shows": absence.NoShowsCounted,
+    "since": absence.Since,
+    "seen_since_residential": absence.SeenSinceResidential,
+    "followed_up": absence.FollowedUp,
+    "plan_hours": plans.PlanHours,
+    "plan_days": plans.PlanDays,
     "coverage": administrative.Coverage,
     "payer": administrative.Payer,
     "priority": administrative.Priority,
-    "goals_met": administrative.GoalsMet,
-    "step_down_plan": administrative.StepDownPlan,
-    "aftercare_plan": administrative.AftercarePlan,
+    "goals_met": plans.GoalsMet,
+    "step_down_plan": plans.StepDownPlan,
+    "aftercare_plan": plans.AftercarePlan,
     "urgent_alert_stands": administrative.UrgentAlertStands,
     "no_urgent_alert": administrative.NoUrgentAlertFor,
-    "expiry": administrative.Expiry,
-    "recertification": administrative.Recertification,
+    "expiry": certification.Expiry,
+    "recertification": certification.Recertification,
     "discharge_reason": administrative.DischargeReason,
     "undetermined": administrative.Undetermined,
 }
 
 __all__ = [
     "CONDITIONS",
+    "All",
     "AnyCondition",
+    "Any_",
     "Condition",
     "ConditionError",
+    "Group",
     "Inputs",
+    "Not",
     "Tri",
+    "Unless",
     "View",
     "earliest",
+    "in_words",
     "parse",
 ]

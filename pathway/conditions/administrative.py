@@ -1,12 +1,10 @@
-"""Conditions on coverage, plans, certifications, alerts and discharge."""
+"""Conditions on coverage, referral, alerts, discharge and other rules."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pathway.conditions.base import Condition, Inputs, Tri, View
-from pathway.record import Certification, Ref
 from schemas.inbound import DischargeRecorded
 from schemas.instants import DAY, HOUR
 
@@ -64,61 +62,6 @@ class Priority(Condition):
         return f"{self.is_} referral"
 
 
-class GoalsMet(Condition):
-    """Every goal of the treatment plan is met; unknown without goals."""
-
-    reads = frozenset({"plan"})
-
-    def test(self, view: View) -> Tri:
-        plan = view.record.plan
-        if plan is None or plan.goals_total == 0:
-            return None
-        return plan.goals_met >= plan.goals_total
-
-    def inputs(self, view: View) -> Inputs:
-        plan = view.record.plan
-        return {"goals met": f"{plan.goals_met} of {plan.goals_total}" if plan else None}
-
-    def describe(self) -> str:
-        return "treatment goals met"
-
-
-class StepDownPlan(Condition):
-    """A step-down plan was completed."""
-
-    reads = frozenset({"plan"})
-
-    def test(self, view: View) -> Tri:
-        return view.record.step_down_plan is not None
-
-    def inputs(self, view: View) -> Inputs:
-        return {"step-down plan": view.record.step_down_plan is not None}
-
-    def describe(self) -> str:
-        return "step-down plan completed"
-
-
-class AftercarePlan(Condition):
-    """The aftercare plan has therapy, support groups and relapse prevention."""
-
-    reads = frozenset({"plan"})
-
-    def test(self, view: View) -> Tri:
-        plan = view.record.aftercare_plan
-        return plan is not None and plan.complete
-
-    def inputs(self, view: View) -> Inputs:
-        plan = view.record.aftercare_plan
-        return {"aftercare plan": "none" if plan is None else _completeness(complete=plan.complete)}
-
-    def describe(self) -> str:
-        return "aftercare plan with all three parts"
-
-
-def _completeness(*, complete: bool) -> str:
-    return "complete" if complete else "incomplete"
-
-
 class UrgentAlertStands(Condition):
     """An urgent alert stands."""
 
@@ -142,6 +85,12 @@ class NoUrgentAlertFor(Condition):
     days: int | None = Field(default=None, ge=1)
     hours: int | None = Field(default=None, ge=1)
 
+    @model_validator(mode="after")
+    def _one_span(self) -> Self:
+        if (self.days is None) == (self.hours is None):
+            raise ValueError("give one of days, hours")
+        return self
+
     @property
     def _span(self) -> int:
         return (self.days or 0) * DAY + (self.hours or 0) * HOUR
@@ -159,116 +108,11 @@ class NoUrgentAlertFor(Condition):
 
     def inputs(self, view: View) -> Inputs:
         last = view.snapshot.last_urgent
-        return {"days since an urgent alert": None if last is None else (view.clock - last) // DAY}
+        return {"days since an urgent alert": None if last is None else (view.now - last) // DAY}
 
     def describe(self) -> str:
         span = f"{self.days} days" if self.days else f"{self.hours} hours"
         return f"no urgent alert in {span}"
-
-
-def _of_level(view: View) -> list[Certification]:
-    since = view.record.since or 0
-    return [
-        each
-        for each in view.record.certifications
-        if each.level == view.record.state and (each.until > since or each.at >= since)
-    ]
-
-
-class Expiry(Condition):
-    """The newest certification of some kind runs out within some days, or has run out."""
-
-    reads = frozenset({"certification", "state"})
-    within_days: int | None = Field(default=None, ge=1)
-    past: bool = False
-
-    def _spans(self, view: View) -> list[tuple[int, int | None, Ref]]:
-        newest: dict[str, Certification] = {}
-        for each in _of_level(view):
-            held = newest.get(each.kind)
-            if held is None or each.until >= held.until:
-                newest[each.kind] = each
-        if self.past:
-            return [(each.until, None, each.ref) for each in newest.values()]
-        ahead = (self.within_days or 0) * DAY
-        return [(each.until - ahead, each.until, each.ref) for each in newest.values()]
-
-    def _current(self, view: View) -> list[Ref]:
-        return [
-            ref
-            for start, end, ref in self._spans(view)
-            if start <= view.clock and (end is None or view.clock < end)
-        ]
-
-    def test(self, view: View) -> Tri:
-        return bool(self._current(view))
-
-    def due(self, view: View) -> int | None:
-        edges = [edge for start, end, _ in self._spans(view) for edge in (start, end)]
-        later = [edge for edge in edges if edge is not None and edge > view.clock]
-        return min(later) if later else None
-
-    def refs(self, view: View) -> Iterator[Ref]:
-        return iter(self._current(view))
-
-    def describe(self) -> str:
-        return "certified until is past" if self.past else f"runs out in {self.within_days} days"
-
-
-class Recertification(Condition):
-    """A periodic certification falls due within some days, or is overdue.
-
-    The first is due `first_days` after entering the level, each later one `every_days` after
-    the newest one's start.
-    """
-
-    reads = frozenset({"certification", "state"})
-    kind: Literal["physician_certification", "payer_authorization"]
-    first_days: int = Field(ge=1)
-    every_days: int = Field(ge=1)
-    within_days: int | None = Field(default=None, ge=1)
-    past: bool = False
-
-    def _deadline(self, view: View) -> int | None:
-        if view.record.since is None:
-            return None
-        starts = [each.since for each in _of_level(view) if each.kind == self.kind]
-        if starts:
-            return max(starts) + self.every_days * DAY
-        return view.record.since + self.first_days * DAY
-
-    def _window(self, view: View) -> tuple[int, int | None] | None:
-        deadline = self._deadline(view)
-        if deadline is None:
-            return None
-        return (
-            (deadline, None)
-            if self.past
-            else (
-                deadline - (self.within_days or 0) * DAY,
-                deadline,
-            )
-        )
-
-    def test(self, view: View) -> Tri:
-        window = self._window(view)
-        if window is None:
-            return None
-        start, end = window
-        return start <= view.clock and (end is None or view.clock < end)
-
-    def due(self, view: View) -> int | None:
-        later = [edge for edge in self._window(view) or () if edge and edge > view.clock]
-        return min(later) if later else None
-
-    def inputs(self, view: View) -> Inputs:
-        deadline = self._deadline(view)
-        left = None if deadline is None else (deadline - view.clock) // DAY
-        return {"days until recertification": left}
-
-    def describe(self) -> str:
-        when = "overdue" if self.past else f"due within {self.within_days} days"
-        return f"{self.kind.replace('_', ' ')} every {self.every_days} days: {when}"
 
 
 class DischargeReason(Condition):

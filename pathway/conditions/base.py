@@ -7,9 +7,9 @@ met". A condition that time alone can change also says when: that instant is a t
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from pathway.record import Record, Ref, Snapshot
 from schemas.inbound import Event
@@ -17,6 +17,8 @@ from schemas.inbound import Event
 if TYPE_CHECKING:
     from pathway.instruments import Reading
     from pathway.policy import Policy
+
+PERCENT = 100
 
 Tri = bool | None
 Inputs = dict[str, object]
@@ -39,6 +41,11 @@ class View:
     clock: int
     fact: Event | None = None
     reading: "Reading | None" = None
+
+    @property
+    def now(self) -> int:
+        """The instant itself; what is so many days old at most is counted back from here."""
+        return self.clock if self.fact is None else self.fact.time
 
 
 class Condition(BaseModel):
@@ -140,3 +147,32 @@ def any_of(members: tuple[Condition, ...], view: View) -> Tri:
         if value is None:
             result = None
     return result
+
+
+class Bounds(Condition):
+    """Limits on a number; each given one must hold."""
+
+    at_least: int | None = None
+    above: int | None = None
+    at_most: int | None = None
+    below: int | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> Self:
+        if self.at_least is self.above is self.at_most is self.below is None:
+            raise ValueError("give at least one of at_least, above, at_most, below")
+        return self
+
+    def within(self, value: float) -> bool:
+        """Does the number keep to every limit?"""
+        return not (
+            (self.at_least is not None and value < self.at_least)
+            or (self.above is not None and value <= self.above)
+            or (self.at_most is not None and value > self.at_most)
+            or (self.below is not None and value >= self.below)
+        )
+
+    def bounds(self) -> str:
+        """The limits in words."""
+        signs = (("≥", self.at_least), (">", self.above), ("≤", self.at_most), ("<", self.below))
+        return " and ".join(f"{sign} {limit}" for sign, limit in signs if limit is not None)

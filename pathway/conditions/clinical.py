@@ -1,14 +1,13 @@
-"""Conditions on screening criteria, assessment scores and safety reports."""
+"""Conditions on screening criteria and assessment scores."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pathway.conditions.base import Condition, Inputs, Tri, View, earliest
+from pathway.conditions.base import PERCENT, Bounds, Condition, Inputs, Tri, View
 from pathway.instruments import NAMES, measures_of
 from pathway.record import Ref, Scale, Score
-from schemas.inbound import AssessmentCompleted, SafetyReported
 from schemas.instants import DAY
 
 CRITERIA = Literal[
@@ -21,7 +20,7 @@ CRITERIA = Literal[
     "dual_diagnosis",
     "severity",
 ]
-PERCENT = 100
+SEVERITIES: Final = ("mild", "moderate", "severe")
 
 
 class Criterion(Condition):
@@ -29,14 +28,18 @@ class Criterion(Condition):
 
     reads = frozenset({"criteria"})
     name: CRITERIA
-    is_: bool | str | list[str] = Field(alias="is")
+    is_: bool | Literal["mild", "moderate", "severe"] = Field(alias="is")
+
+    @model_validator(mode="after")
+    def _fitting_value(self) -> Self:
+        if (self.name == "severity") == isinstance(self.is_, bool):
+            wanted = ", ".join(SEVERITIES) if self.name == "severity" else "true or false"
+            raise ValueError(f"{self.name} is {wanted}")
+        return self
 
     def test(self, view: View) -> Tri:
         known = view.record.criteria.get(self.name)
-        if known is None:
-            return None
-        wanted = self.is_ if isinstance(self.is_, list) else [self.is_]
-        return known.value in wanted
+        return None if known is None else known.value == self.is_
 
     def inputs(self, view: View) -> Inputs:
         known = view.record.criteria.get(self.name)
@@ -51,9 +54,8 @@ class Criterion(Condition):
         return [self.name] if self.test(view) is None else []
 
     def describe(self) -> str:
-        wanted = self.is_ if isinstance(self.is_, list) else [self.is_]
-        texts = ["yes" if w is True else "no" if w is False else str(w) for w in wanted]
-        return f"{self.name.replace('_', ' ')}: {' or '.join(texts)}"
+        text = "yes" if self.is_ is True else "no" if self.is_ is False else self.is_
+        return f"{self.name.replace('_', ' ')}: {text}"
 
 
 class Screened(Condition):
@@ -68,6 +70,16 @@ class Screened(Condition):
         return "screening completed"
 
 
+def check_measure(instrument: str, measure: str) -> None:
+    """Raise ValueError unless a rule may read this measure of this instrument."""
+    if instrument not in NAMES:
+        known = ", ".join(sorted(NAMES))
+        raise ValueError(f"unknown instrument {instrument!r}; known: {known}")
+    if measure not in measures_of(instrument):
+        allowed = ", ".join(sorted(measures_of(instrument))) or "none"
+        raise ValueError(f"{instrument} has no measure {measure!r}; has: {allowed}")
+
+
 class _OnScale(Condition):
     """Common to all conditions on the scores of one measure."""
 
@@ -77,11 +89,7 @@ class _OnScale(Condition):
 
     @model_validator(mode="after")
     def _known_measure(self) -> Self:
-        if self.instrument not in NAMES:
-            raise ValueError(f"unknown instrument {self.instrument!r}")
-        if self.measure not in measures_of(self.instrument):
-            allowed = ", ".join(sorted(measures_of(self.instrument)))
-            raise ValueError(f"{self.instrument} has no measure {self.measure!r} (has {allowed})")
+        check_measure(self.instrument, self.measure)
         return self
 
     @property
@@ -105,44 +113,28 @@ class _OnScale(Condition):
             yield scale.newest.ref
 
 
-class Bounds(Condition):
-    """Limits on a number; each given one must hold."""
-
-    at_least: int | None = None
-    above: int | None = None
-    at_most: int | None = None
-    below: int | None = None
-
-    @model_validator(mode="after")
-    def _some_bound(self) -> Self:
-        if self.at_least is self.above is self.at_most is self.below is None:
-            raise ValueError("give at least one of at_least, above, at_most, below")
-        return self
-
-    def within(self, value: float) -> bool:
-        """Does the number keep to every limit?"""
-        return not (
-            (self.at_least is not None and value < self.at_least)
-            or (self.above is not None and value <= self.above)
-            or (self.at_most is not None and value > self.at_most)
-            or (self.below is not None and value >= self.below)
-        )
-
-    def bounds(self) -> str:
-        """The limits in words."""
-        signs = (("≥", self.at_least), (">", self.above), ("≤", self.at_most), ("<", self.below))
-        return " and ".join(f"{sign} {limit}" for sign, limit in signs if limit is not None)
-
-
 class ScoreIs(_OnScale, Bounds):
-    """The newest valid score of a measure lies within limits."""
+    """The newest valid score of a measure lies within limits.
+
+    With `since_entry` only a score taken at the present level of care counts: what was measured
+    before was known when that level was decided on.
+    """
+
+    since_entry: bool = False
+
+    def scale(self, view: View) -> Scale | None:
+        scale, record = super().scale(view), view.record
+        if not self.since_entry or scale is None or not view.policy.state(record.state).rank:
+            return scale
+        return scale if scale.newest.at > (record.since or 0) else None
 
     def test(self, view: View) -> Tri:
         scale = self.scale(view)
         return None if scale is None else self.within(scale.newest.value)
 
     def describe(self) -> str:
-        return f"{self.title} {self.bounds()}"
+        since = " since entering this level" if self.since_entry else ""
+        return f"newest {self.title} {self.bounds()}{since}"
 
 
 class ScoreGiven(_OnScale):
@@ -176,7 +168,8 @@ class ScoreChange(_OnScale, Bounds):
         return {**super().inputs(view), f"{self.title} at {self.since}": earlier and earlier.value}
 
     def describe(self) -> str:
-        return f"{self.title} change since {self.since} {self.bounds()}"
+        earlier = "the episode's first" if self.since == "baseline" else "the one at entry"
+        return f"newest {self.title} minus {earlier} {self.bounds()}"
 
 
 class ScoreShare(_OnScale):
@@ -198,7 +191,7 @@ class ScoreShare(_OnScale):
         }
 
     def describe(self) -> str:
-        return f"{self.title} ≤ {self.at_most_percent} % of baseline"
+        return f"newest {self.title} ≤ {self.at_most_percent} % of the episode's first"
 
 
 class ScoreRepeated(_OnScale):
@@ -237,20 +230,18 @@ class ScoreFresh(_OnScale):
 
     def test(self, view: View) -> Tri:
         scale = self.scale(view)
-        return None if scale is None else view.clock < self._stale_at(scale)
+        return None if scale is None else view.now < self._stale_at(scale)
 
     def due(self, view: View) -> int | None:
         scale = self.scale(view)
-        return self._stale_at(scale) if scale and view.clock < self._stale_at(scale) else None
+        return self._stale_at(scale) if scale and view.now < self._stale_at(scale) else None
 
     def inputs(self, view: View) -> Inputs:
         scale = self.scale(view)
-        return {
-            f"days since {self.title}": (view.clock - scale.newest.at) // DAY if scale else None
-        }
+        return {f"days since {self.title}": (view.now - scale.newest.at) // DAY if scale else None}
 
     def describe(self) -> str:
-        return f"{self.title} at most {self.at_most_days} days old"
+        return f"newest {self.title} at most {self.at_most_days} days old"
 
 
 class MeasuresOrdered(Condition):
@@ -260,6 +251,12 @@ class MeasuresOrdered(Condition):
     instrument: str
     lower: str
     upper: str
+
+    @model_validator(mode="after")
+    def _known_measures(self) -> Self:
+        for measure in (self.lower, self.upper):
+            check_measure(self.instrument, measure)
+        return self
 
     def _pair(self, view: View) -> tuple[Scale | None, Scale | None]:
         scales = view.record.scales
@@ -281,139 +278,3 @@ class MeasuresOrdered(Condition):
 
     def describe(self) -> str:
         return f"{self.instrument} {self.lower} ≤ {self.upper}"
-
-
-class _OnEvent(Condition):
-    """True of one event."""
-
-    on_event: ClassVar[bool] = True
-
-    def refs(self, view: View) -> Iterator[Ref]:
-        if view.fact is not None:
-            yield (view.fact.source, view.fact.id)
-
-
-class Response(_OnEvent, Bounds):
-    """One item of the assessment at hand, whether or not its total can be trusted."""
-
-    reads = frozenset({"response"})
-    instrument: str
-    item: str
-
-    def _value(self, view: View) -> int | None:
-        data = view.fact.data if view.fact else None
-        if not isinstance(data, AssessmentCompleted) or data.instrument != self.instrument:
-            return None
-        return (data.items or {}).get(self.item)
-
-    def test(self, view: View) -> Tri:
-        value = self._value(view)
-        return False if value is None else self.within(value)
-
-    def inputs(self, view: View) -> Inputs:
-        return {f"{self.instrument} item {self.item}": self._value(view)}
-
-    def describe(self) -> str:
-        return f"{self.instrument} item {self.item} {self.bounds()}"
-
-
-class ReadingIs(_OnEvent, Bounds):
-    """A measure of the assessment at hand, if it is valid."""
-
-    reads = frozenset({"response"})
-    instrument: str
-    measure: str = "total"
-
-    def _value(self, view: View) -> int | None:
-        data = view.fact.data if view.fact else None
-        if not isinstance(data, AssessmentCompleted) or data.instrument != self.instrument:
-            return None
-        return view.reading.measures.get(self.measure) if view.reading else None
-
-    def test(self, view: View) -> Tri:
-        value = self._value(view)
-        return False if value is None else self.within(value)
-
-    def inputs(self, view: View) -> Inputs:
-        return {f"{self.instrument} {self.measure}": self._value(view)}
-
-    def describe(self) -> str:
-        return f"{self.instrument} {self.measure} {self.bounds()}"
-
-
-class SetAside(_OnEvent):
-    """The assessment at hand cannot be trusted: range, items or variant."""
-
-    reads = frozenset({"response"})
-
-    def test(self, view: View) -> Tri:
-        return view.reading is not None and view.reading.set_aside is not None
-
-    def inputs(self, view: View) -> Inputs:
-        return {"fault": view.reading.set_aside if view.reading else None}
-
-    def describe(self) -> str:
-        return "assessment cannot be read"
-
-
-Kind = Literal[
-    "relapse",
-    "overdose",
-    "withdrawal",
-    "suicidal_ideation",
-    "self_harm",
-    "violence",
-    "hospitalization",
-]
-
-
-class Reported(_OnEvent):
-    """The safety report at hand is of one of the given kinds."""
-
-    reads = frozenset({"report"})
-    kinds: list[Kind] = Field(min_length=1)
-
-    def test(self, view: View) -> Tri:
-        data = view.fact.data if view.fact else None
-        return isinstance(data, SafetyReported) and data.kind in self.kinds
-
-    def inputs(self, view: View) -> Inputs:
-        data = view.fact.data if view.fact else None
-        return {"reported": data.kind if isinstance(data, SafetyReported) else None}
-
-    def describe(self) -> str:
-        return "reported: " + " or ".join(kind.replace("_", " ") for kind in self.kinds)
-
-
-class ReportsCounted(Condition):
-    """So many safety reports of the given kinds lie within the last days."""
-
-    reads = frozenset({"report"})
-    kinds: list[Kind] = Field(min_length=1)
-    at_least: int = Field(ge=1, le=20)
-    within_days: int = Field(ge=1, le=90)
-
-    def _recent(self, view: View) -> list[tuple[int, Ref]]:
-        after = view.clock - self.within_days * DAY
-        return [
-            (r.at, r.ref) for r in view.record.reports if r.kind in self.kinds and r.at >= after
-        ]
-
-    def test(self, view: View) -> Tri:
-        return len(self._recent(view)) >= self.at_least
-
-    def due(self, view: View) -> int | None:
-        recent = self._recent(view)
-        if len(recent) < self.at_least:
-            return None
-        return earliest(recent[-self.at_least][0] + self.within_days * DAY + 1)
-
-    def inputs(self, view: View) -> Inputs:
-        return {f"reports in {self.within_days} days": len(self._recent(view))}
-
-    def refs(self, view: View) -> Iterator[Ref]:
-        return (ref for _, ref in self._recent(view))
-
-    def describe(self) -> str:
-        kinds = " or ".join(self.kinds)
-        return f"{self.at_least} reports of {kinds} within {self.within_days} days"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
 
 
 def sqlite_path(url: str | Path) -> Path | None:
@@ -15,3 +16,14 @@ def sqlite_path(url: str | Path) -> Path | None:
     if url.startswith(SQLITE):
         return Path(url.removeprefix(SQLITE))
     return None if "://" in url else Path(url)
+
+
+def is_postgres(url: str | Path) -> bool:
+    """Whether a URL is of a PostgreSQL server."""
+    return str(url).startswith(POSTGRES)
+
+
+def refused(url: str | Path) -> str:
+    """Why there is no store for a URL; only its scheme is shown, the rest may hold a password."""
+    scheme = str(url).partition("://")[0]
+    return f"no store for {scheme}://; use sqlite:///PATH or postgresql://HOST/DATABASE"

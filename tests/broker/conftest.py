@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from handlers.embedded import EmbeddedNats
 from handlers.streams import StreamNames
+from tests.broker.clinic import Clinic
 
 _numbers = itertools.count(1)
 
@@ -76,3 +77,13 @@ def eventually() -> Callable[..., object]:
                 await asyncio.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+async def clinic(
+    server: EmbeddedNats, client: Client, names: StreamNames, tmp_path: Path
+) -> Clinic:
+    """A program of the test's own, with an empty database and nobody at work."""
+    made = Clinic(server, client, names, tmp_path)
+    await made.open()
+    return made

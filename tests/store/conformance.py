@@ -3,6 +3,9 @@
 `url` names an empty, migrated database.
 """
 
+# ruff: noqa: ASYNC251 - nothing else runs in these loops
+
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -18,9 +21,11 @@ from pathway.store.errors import (
 )
 from pathway.store.open import open_store
 
+from .processes import another, look_on, write_on
 from .rows import SOURCE, entry, full, message, poison, rules, said, snapshot
 
 EMPTY = {"journal": 0, "patients": 0, "outbox": 0, "unpublished": 0, "parked": 0}
+SIZE = 16  # journal rows of a `full` commit
 MANY = 2500  # more than several statements' worth of keys
 
 
@@ -257,3 +262,48 @@ class StoreConformance:
         await store.close()
         with pytest.raises(StoreError):
             await store.counts()
+
+    # -- processes -----------------------------------------------------------------------------
+
+    async def assert_consistent(self, url: str, reported: int) -> None:
+        """Every commit is there as a whole, and none is missing among those reported."""
+        store = open_store(url)
+        await store.open()
+        await store.claim()  # a server may only now find that the writer is gone
+        counts = await store.counts()
+        commits = await store.last_recorded_at()  # the writer counts its commits by it
+        assert commits >= reported
+        whole = dict.fromkeys(("journal", "patients", "outbox", "unpublished"), SIZE) | {
+            "parked": 1
+        }
+        assert counts == {table: rows * commits for table, rows in whole.items()}
+        positions = [row.position async for row in store.messages()]
+        assert positions == list(range(1, SIZE * commits + 1))
+        assert (await store.commit(full(commits + 1)))[0] == commits + 1
+        await store.close()
+
+    async def test_a_kill_in_the_middle_of_a_commit_leaves_nothing_of_it(self, url: str) -> None:
+        with another(write_on, url, deadly_at=3) as writer:
+            assert [writer.recv(), writer.recv()] == [1, 2]
+            with pytest.raises(EOFError):
+                writer.recv()
+        await self.assert_consistent(url, 2)
+
+    async def test_a_kill_at_any_instant_leaves_whole_commits(self, url: str) -> None:
+        for wait in (0.0, 0.011, 0.023):
+            with another(write_on, url) as writer:
+                reported = writer.recv()
+                time.sleep(wait)
+            await self.assert_consistent(url, reported)
+
+    async def test_another_process_reads_whole_commits_meanwhile(
+        self, store: Store, url: str
+    ) -> None:
+        with another(look_on, url, until=50 * SIZE) as looker:
+            assert looker.recv() == "ready"
+            for number in range(1, 51):
+                await store.commit(full(number))
+            seen = looker.recv()
+        assert seen[0] == EMPTY
+        whole = [each["outbox"] == SIZE * each["parked"] == each["journal"] for each in seen]
+        assert all(whole)

@@ -85,8 +85,10 @@ def test_a_database_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         upgrade(tmp_path / "none" / "pathway.db")
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:secret@h/d", "mysql://h/d"])
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "oracle://h/d"])
 def test_an_unknown_scheme_is_refused(url: str) -> None:
     with pytest.raises(StoreError, match="no store for") as caught:
         open_store(url)
     assert "secret" not in str(caught.value)
+    with pytest.raises(StoreError, match="no store for"):
+        upgrade(url)

@@ -1,7 +1,6 @@
-# ruff: noqa: ASYNC240, ASYNC251 - nothing else runs in these loops
+# ruff: noqa: ASYNC240 - nothing else runs in these loops
 import os
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -17,69 +16,15 @@ from pathway.store.errors import (
 from pathway.store.migrate import current, head, upgrade
 from pathway.store.open import open_store
 from pathway.store.sqlite import SqliteStore
-from pathway.store.sqlite_statements import DUE, KNOWN, LEDGER, PATIENTS, UNPUBLISHED
+from pathway.store.sqlite_statements import lookups
+from pathway.store.statements import DUE, KNOWN, LEDGER, PATIENTS, UNPUBLISHED
 
 from .conformance import EMPTY, StoreConformance
-from .processes import another, look_on, write_on
 from .rows import entry, full
-
-SIZE = 16  # journal rows of a `full` commit
 
 
 class TestSqlite(StoreConformance):
     """The conformance suite, on SQLite."""
-
-
-# -- processes ---------------------------------------------------------------------------------
-
-
-async def assert_consistent(url: str, reported: int) -> None:
-    """Every commit is there as a whole, and none is missing among those reported."""
-    store = open_store(url)
-    await store.open()
-    counts = await store.counts()
-    commits = await store.last_recorded_at()  # the writer counts its commits by it
-    assert commits >= reported
-    whole = {"journal": SIZE, "patients": SIZE, "outbox": SIZE, "unpublished": SIZE, "parked": 1}
-    assert counts == {table: rows * commits for table, rows in whole.items()}
-    positions = [row.position async for row in store.messages()]
-    assert positions == list(range(1, SIZE * commits + 1))
-    await store.claim()
-    assert (await store.commit(full(commits + 1)))[0] == commits + 1
-    await store.close()
-
-
-@pytest.mark.anyio
-async def test_a_kill_in_the_middle_of_a_commit_leaves_nothing_of_it(url: str) -> None:
-    with another(write_on, url, deadly_at=3) as writer:
-        assert [writer.recv(), writer.recv()] == [1, 2]
-        with pytest.raises(EOFError):
-            writer.recv()
-    await assert_consistent(url, 2)
-
-
-@pytest.mark.anyio
-async def test_a_kill_at_any_instant_leaves_whole_commits(url: str) -> None:
-    for wait in (0.0, 0.011, 0.023):
-        with another(write_on, url) as writer:
-            reported = writer.recv()
-            time.sleep(wait)
-        await assert_consistent(url, reported)
-
-
-@pytest.mark.anyio
-async def test_another_process_reads_whole_commits_meanwhile(url: str) -> None:
-    store = open_store(url)
-    await store.open()
-    await store.claim()
-    with another(look_on, url, until=50 * SIZE) as looker:
-        assert looker.recv() == "ready"
-        for number in range(1, 51):
-            await store.commit(full(number))
-        seen = looker.recv()
-    assert seen[0] == EMPTY
-    assert all(counts["journal"] == counts["outbox"] == SIZE * counts["parked"] for counts in seen)
-    await store.close()
 
 
 # -- the file ----------------------------------------------------------------------------------
@@ -165,7 +110,7 @@ async def test_a_closed_store_opens_for_reading(url: str) -> None:
     await store.close()
     looker = open_store(url, read_only=True)
     await looker.open()
-    assert (await looker.counts())["journal"] == SIZE
+    assert (await looker.counts())["journal"] == 16
     await looker.close()
 
 
@@ -185,9 +130,9 @@ async def test_a_key_with_a_nul_is_found(url: str) -> None:
 def test_every_hot_statement_uses_an_index(url: str, path: Path) -> None:
     keys = [("a", "b")] * 100
     statements = [
-        *KNOWN.statements(keys),
-        *LEDGER.statements(keys),
-        *PATIENTS.statements([("a",)] * 100),
+        *lookups(KNOWN, keys),
+        *lookups(LEDGER, keys),
+        *lookups(PATIENTS, [("a",)] * 100),
         (DUE, (1, 1)),
         (UNPUBLISHED, (0, 1)),
     ]

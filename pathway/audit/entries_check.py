@@ -1,0 +1,81 @@
+"""Checking entries one by one: what each must be whatever stands around it."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from pathway.audit.bundle import BundleEntry
+from pathway.audit.canonical import is_canonical
+from pathway.audit.entry import opens
+from pathway.audit.errors import EntryError
+from pathway.audit.problems import LISTED, Check, Finding, Report
+from pathway.audit.public import ErasureEntry, EventEntry, PolicyEntry, read_public
+from schemas.instants import parse_instant
+
+
+@dataclass(slots=True)
+class EntryCheck:
+    """Checks entries in the order of the log.
+
+    Attributes:
+        policies: digests of the policies that entries name.
+    """
+
+    report: Report
+    policies: set[str] = field(default_factory=set, init=False)
+    _last_text: str = field(default="", init=False)
+    _last_time: int | None = field(default=None, init=False)
+    _indexes: list[tuple[int, int]] = field(default_factory=list, init=False)
+
+    def check(self, entry: BundleEntry, index: int) -> None:
+        """Check the leaf's form, its time, and the sealed part as far as it is here."""
+        try:
+            public = read_public(entry.leaf)
+        except EntryError as error:
+            self.report.add(Finding.ENTRY_MALFORMED, str(error), index)
+            return
+        if not is_canonical(entry.leaf):
+            self.report.add(Finding.ENTRY_MALFORMED, "not canonical JSON", index)
+        self._check_time(public.recorded_at, index)
+        if isinstance(public, EventEntry | PolicyEntry):
+            self.policies.add(public.policy.digest)
+        if isinstance(public, ErasureEntry):
+            self.report.erased.add(public.patient)
+        if isinstance(public, EventEntry) and public.seal is not None:
+            self._check_sealed(entry, public, public.seal.sha256, index)
+        elif entry.sealed is not None or entry.opened is not None:
+            self.report.add(Finding.SEALED_ALTERED, "the leaf says that nothing is sealed", index)
+
+    def wrong_index(self, position: int, index: int) -> None:
+        """Remember an entry that stands at another place than it says."""
+        if len(self._indexes) < LISTED:
+            self._indexes.append((position, index))
+
+    def tell_indexes(self) -> None:
+        """Report wrong numbers; only worth it if the entries themselves stand where they belong."""
+        for position, index in self._indexes:
+            self.report.add(Finding.ENTRY_INDEX, f"numbered {index}", position)
+
+    def _check_time(self, text: str, index: int) -> None:
+        if text == self._last_text:
+            return
+        self._last_text = text
+        try:
+            time = parse_instant(text)
+        except ValueError:
+            self.report.add(Finding.ENTRY_MALFORMED, "recorded_at is no instant", index)
+            return
+        if self._last_time is not None and time < self._last_time:
+            self.report.add(Finding.ENTRY_TIME, "recorded before the entry before it", index)
+        self._last_time = time
+
+    def _check_sealed(
+        self, entry: BundleEntry, public: EventEntry, digest: str, index: int
+    ) -> None:
+        if entry.sealed is None:
+            self.report.skip(Check.SEALED_WITHHELD)
+        elif sha256(entry.sealed).hexdigest() != digest:
+            self.report.add(Finding.SEALED_ALTERED, "not the sealed bytes of the leaf", index)
+        if entry.opened is None or entry.entry_key is None:
+            self.report.skip(Check.SEALED_UNOPENED)
+        elif not opens(public, entry.entry_key, entry.opened):
+            self.report.add(Finding.OPENED_MISMATCH, "not what was sealed", index)

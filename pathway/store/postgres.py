@@ -1,0 +1,88 @@
+"""The store on PostgreSQL: a server of its own, for more than one worker and any disk.
+
+Three connections serve it, none of which delays another: for the batches, for relay and
+scheduler, and for looking. Each is made again by the first request after it broke.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Any
+
+from pathway.store import postgres_statements as sql
+from pathway.store.base import Commit, OutboxRow
+from pathway.store.errors import StaleOwnerError
+from pathway.store.postgres_commit import write
+from pathway.store.postgres_connection import LOOKS, SIDE, WORK, Connection, Line, line, server
+from pathway.store.sql import SqlStore
+from pathway.store.statements import Lookup
+
+
+class PostgresStore(SqlStore):
+    """A `Store` on the database that a `postgresql://` URL names; made by `pathway migrate`.
+
+    `schema=NAME` in the URL's query keeps several programs apart in one database. `read_only`
+    never writes, never waits for the worker, and is content with a standby server.
+    """
+
+    _work: Line
+    _side: Line
+    _looks: Line
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        where = server(url)
+        self._epoch: int | None = None
+        self._looks = line(where, LOOKS)
+        self._work = self._looks if read_only else line(where, WORK)
+        self._side = self._looks if read_only else line(where, SIDE)
+
+    async def open(self) -> None:
+        """Connect and check the schema; raises StoreError."""
+        await self._work.open()
+        for each in (self._side, self._looks):
+            each.open_later()  # most commands need only one of the three
+
+    async def close(self) -> None:
+        """Finish what was asked before, then disconnect."""
+        for each in (self._looks, self._side, self._work):
+            await each.close()
+
+    async def claim(self) -> int:
+        """Become the owner: only the latest to claim may commit. Returns the new epoch."""
+        ((epoch,),) = await self._work.fetch(sql.CLAIM)
+        self._epoch = int(epoch)
+        return self._epoch
+
+    async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
+        """Write it all, fsynced, in one transaction; see `Store.commit`.
+
+        A cancelled commit runs on to its end, and whatever is asked next waits for that.
+        """
+        if self._epoch is None:
+            raise StaleOwnerError("nobody claimed this store: call claim() before commit()")
+        work = partial(write, epoch=self._epoch, commit=commit)
+        return await asyncio.shield(self._work.run(work))
+
+    async def mark_published(self, positions: Collection[int]) -> None:
+        """Remember that the broker has them.
+
+        Without an fsync: a mark lost with the power only makes the relay send again, and the
+        broker refuses what it has by the expected last subject sequence.
+        """
+        if positions:
+            await self._side.fetch(sql.MARK, sorted(positions))
+
+    async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
+        """Delete parked messages; returns how many there were."""
+        return len(await self._work.fetch(sql.DISCARD_PARKED, sorted(stream_sequences)))
+
+    async def _find(self, lookup: Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
+        if not keys:
+            return []
+        columns = zip(*keys, strict=True)
+        text = sql.find(lookup)
+
+        def find(connection: Connection) -> Any:  # noqa: ANN401 - asyncpg's own type
+            return connection.fetch(text, *columns)
+
+        return list(await self._work.run(find))

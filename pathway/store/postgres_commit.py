@@ -1,0 +1,101 @@
+"""One commit on PostgreSQL: every row of a micro-batch, in one transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from operator import attrgetter
+from typing import Any
+
+from pathway.store import postgres_statements as sql
+from pathway.store.base import (
+    Commit,
+    JournalRow,
+    LedgerRow,
+    OutboxRow,
+    ParkedRow,
+    PatientRow,
+    PolicyRow,
+)
+from pathway.store.errors import ClockWentBackError, StaleOwnerError
+from pathway.store.postgres_connection import Connection
+
+
+def _values(row: type, *given_here: str) -> Any:  # noqa: ANN401 - attrgetter's own type
+    """Reads a row's columns in order, except those that the commit itself gives."""
+    return attrgetter(*(field.name for field in fields(row) if field.name not in given_here))
+
+
+JOURNAL = _values(JournalRow, "commit", "recorded_at")
+PATIENT = _values(PatientRow)
+LEDGER = _values(LedgerRow)
+OUTBOX = _values(OutboxRow, "recorded_at", "position")
+PARKED = _values(ParkedRow, "recorded_at")
+POLICY = _values(PolicyRow)
+PARKED_KEY = attrgetter("stream_sequence")
+POLICY_KEY = attrgetter("digest")
+
+
+async def write(
+    connection: Connection, epoch: int, commit: Commit
+) -> tuple[int, int, list[OutboxRow]]:
+    """Write `commit` as the owner of `epoch`; returns and raises as `Store.commit` does.
+
+    The row of `log_head` is locked as late as can be: after it come only the rows that need its
+    numbers. Before it, rows are written in the order of their keys, so that two workers that
+    write the same ones wait for each other instead of deadlocking; after it there is only one.
+    """
+    recorded_at = commit.recorded_at
+    async with connection.transaction():
+        await _put_what_needs_no_number(connection, commit)
+        taken = await connection.fetchrow(
+            sql.TAKE_NUMBERS, recorded_at, len(commit.journal), len(commit.outbox), epoch
+        )
+        if taken is None:
+            await _refuse(connection, epoch, recorded_at)
+        number, entries, messages = taken
+        if commit.journal:
+            journal = _by_column(map(JOURNAL, commit.journal))
+            await connection.execute(sql.ADD_JOURNAL, *journal, number, recorded_at, entries)
+        if commit.outbox:
+            outbox = _by_column(map(OUTBOX, commit.outbox))
+            await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
+    sent = [
+        replace(row, recorded_at=recorded_at, position=position)
+        for position, row in enumerate(commit.outbox, start=messages + 1)
+    ]
+    return number, recorded_at, sent
+
+
+async def _put_what_needs_no_number(connection: Connection, commit: Commit) -> None:
+    if commit.patients:
+        patients = {row.patient: row for row in commit.patients}
+        rows = [PATIENT(patients[key]) for key in sorted(patients)]
+        await connection.execute(sql.PUT_PATIENTS, *_by_column(rows))
+    if commit.ledger:
+        ledger = {(row.patient, row.key): row for row in commit.ledger}
+        rows = [LEDGER(ledger[key]) for key in sorted(ledger)]
+        await connection.execute(sql.PUT_LEDGER, *_by_column(rows))
+    if commit.parked:
+        rows = [PARKED(_storable(row)) for row in sorted(commit.parked, key=PARKED_KEY)]
+        await connection.execute(sql.ADD_PARKED, *_by_column(rows), commit.recorded_at)
+    if commit.policies:
+        rows = [POLICY(row) for row in sorted(commit.policies, key=POLICY_KEY)]
+        await connection.execute(sql.ADD_POLICIES, *_by_column(rows))
+
+
+def _storable(row: ParkedRow) -> ParkedRow:
+    """NATS lets a NUL through in a subject, PostgreSQL in no text: one poison must not stop all."""
+    if "\x00" not in row.subject:
+        return row
+    return replace(row, subject=row.subject.replace("\x00", "\N{SYMBOL FOR NULL}"))
+
+
+def _by_column(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
+    return list(zip(*rows, strict=True))
+
+
+async def _refuse(connection: Connection, epoch: int, recorded_at: int) -> None:
+    head = await connection.fetchrow(sql.HEAD)
+    owner, last_recorded_at = head
+    if owner != epoch:
+        raise StaleOwnerError(f"the owner's epoch is {owner}, this worker's is {epoch}")
+    raise ClockWentBackError(f"{recorded_at} is before {last_recorded_at}")

@@ -1,0 +1,139 @@
+"""What reads the same on every SQL database: all of a store but opening, claiming and writing."""
+
+from collections.abc import AsyncIterator, Collection
+from typing import Any, Protocol
+
+from pathway.store import statements as sql
+from pathway.store.base import (
+    JournalRow,
+    LedgerRow,
+    OutboxRow,
+    ParkedRow,
+    PatientRow,
+    PolicyRow,
+    Store,
+)
+
+PAGE = 256  # rows read at a time when streaming
+
+
+class Line(Protocol):
+    """A connection to the database that serves one request after another."""
+
+    async def fetch(self, statement: str, *parameters: object) -> list[Any]:
+        """All rows of one statement; `?` stands for a parameter."""
+
+
+class SqlStore(Store):
+    """A `Store` on three lines, so that none of them delays another's work.
+
+    `_work` is for the batches, `_side` for relay and scheduler, `_looks` for whoever looks. They
+    may be one and the same.
+    """
+
+    _work: Line
+    _side: Line
+    _looks: Line
+
+    async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
+        raise NotImplementedError
+
+    # -- the hot path --------------------------------------------------------------------------
+
+    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """Digests of those of the (source, id) pairs that are journaled already."""
+        rows = await self._find(sql.KNOWN, ids)
+        return {(source, id_): digest for source, id_, digest in rows}
+
+    async def told(self, ids: Collection[str]) -> set[str]:
+        """Those of the outbound message ids that the outbox holds already."""
+        return {row[0] for row in await self._find(sql.TOLD, [(each,) for each in ids])}
+
+    async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
+        """Snapshots by patient."""
+        rows = await self._find(sql.PATIENTS, [(key,) for key in keys])
+        return {row[0]: PatientRow(*row) for row in rows}
+
+    async def identities(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the (patient, identity) pairs that the journal holds already."""
+        return {(row[0], row[1]) for row in await self._find(sql.IDENTITIES, keys)}
+
+    async def journal(self, patient: str) -> list[JournalRow]:
+        """One patient's journal rows, in the order of commit, then of writing."""
+        return [JournalRow(*row) for row in await self._work.fetch(sql.JOURNAL, patient)]
+
+    async def ledger(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LedgerRow]:
+        """Ledger rows for (patient, effect key) pairs."""
+        rows = await self._find(sql.LEDGER, keys)
+        return {(row[0], row[1]): LedgerRow(*row) for row in rows}
+
+    async def ledger_of(self, patient: str) -> dict[str, LedgerRow]:
+        """One patient's whole ledger, by effect key."""
+        rows = await self._work.fetch(sql.LEDGER_OF, patient)
+        return {row[1]: LedgerRow(*row) for row in rows}
+
+    async def last_recorded_at(self) -> int:
+        """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
+        ((recorded_at,),) = await self._work.fetch(sql.LAST_RECORDED_AT)
+        return int(recorded_at)
+
+    # -- the relay and the scheduler -----------------------------------------------------------
+
+    async def unpublished(self, limit: int, after: int = 0) -> list[OutboxRow]:
+        """Outbox rows not yet published, in order, with position > after."""
+        return [OutboxRow(*row) for row in await self._side.fetch(sql.UNPUBLISHED, after, limit)]
+
+    async def due(self, until: int, limit: int) -> list[str]:
+        """Patients whose next timer is due at or before an instant, the earliest first."""
+        return [patient for (patient,) in await self._side.fetch(sql.DUE, until, limit)]
+
+    async def next_due(self) -> int | None:
+        """When the earliest timer of all fires; None if none is armed."""
+        ((due,),) = await self._side.fetch(sql.NEXT_DUE)
+        return None if due is None else int(due)
+
+    # -- looking -------------------------------------------------------------------------------
+
+    async def census(self) -> dict[str, int]:
+        """Patients by state; the state of a patient without one is "none"."""
+        return dict(await self._looks.fetch(sql.CENSUS))
+
+    async def patient_keys(self) -> AsyncIterator[str]:
+        """Every patient key, in code point order, without holding them all in memory."""
+        last = ""
+        while page := await self._looks.fetch(sql.PATIENT_KEYS, last, PAGE):
+            for (key,) in page:
+                yield key
+            last = page[-1][0]
+
+    async def messages(
+        self, patient: str | None = None, since: int | None = None
+    ) -> AsyncIterator[OutboxRow]:
+        """Outbox rows, published or not, by position; `since` is a recorded_at."""
+        text, conditions = sql.message_pages(patient, since)
+        last = 0
+        while page := await self._looks.fetch(text, last, *conditions, PAGE):
+            for row in page:
+                yield OutboxRow(*row)
+            last = page[-1][-1]
+
+    async def policies(self) -> list[PolicyRow]:
+        """Every rule set that was ever kept, by name and version."""
+        return [PolicyRow(*row) for row in await self._looks.fetch(sql.POLICIES)]
+
+    async def counts(self) -> dict[str, int]:
+        """journal, patients, outbox, unpublished, parked: row counts."""
+        (row,) = await self._looks.fetch(sql.COUNTS)
+        names = ("journal", "patients", "outbox", "unpublished", "parked")
+        return dict(zip(names, row, strict=True))
+
+    # -- parked events -------------------------------------------------------------------------
+
+    async def parked(self) -> list[ParkedRow]:
+        """What could not be accepted, in the order of the stream."""
+        return [ParkedRow(*row) for row in await self._looks.fetch(sql.PARKED)]
+
+    async def parked_one(self, stream_sequence: int) -> ParkedRow | None:
+        """One parked message; None if there is none of that number."""
+        rows = await self._looks.fetch(sql.PARKED_ONE, stream_sequence)
+        return ParkedRow(*rows[0]) if rows else None

@@ -1,0 +1,99 @@
+"""The SQL that both databases understand; column lists follow the row classes of `base.py`.
+
+`?` stands for a parameter.
+"""
+
+# ruff: noqa: S608 - what is put into these texts are names from this file and the row classes
+
+from dataclasses import dataclass, fields
+
+from pathway.store.base import (
+    JournalRow,
+    LedgerRow,
+    OutboxRow,
+    ParkedRow,
+    PatientRow,
+    PolicyRow,
+)
+
+
+def columns(row: type) -> str:
+    """A row class's columns, quoted because `commit` and `key` are keywords."""
+    return ", ".join(f'"{field.name}"' for field in fields(row))
+
+
+def replaced(row: type, *key: str) -> str:
+    """The end of an INSERT that replaces a row of the same key."""
+    changes = (
+        f'"{field.name}" = excluded."{field.name}"'
+        for field in fields(row)
+        if field.name not in key
+    )
+    return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(changes)}"
+
+
+PARKED_BEFORE = " ON CONFLICT (stream_sequence) DO NOTHING"
+POLICY_KNOWN = " ON CONFLICT (digest) DO NOTHING"
+
+LAST_RECORDED_AT = "SELECT recorded_at FROM log_head WHERE id = 1"
+JOURNAL = f"SELECT {columns(JournalRow)} FROM journal WHERE patient = ? ORDER BY seq"
+LEDGER_OF = f"SELECT {columns(LedgerRow)} FROM ledger WHERE patient = ? ORDER BY key"
+UNPUBLISHED = f"""SELECT {columns(OutboxRow)} FROM outbox
+    WHERE published = 0 AND position > ? ORDER BY position LIMIT ?"""
+DUE = """SELECT patient FROM patients WHERE next_due IS NOT NULL AND next_due <= ?
+    ORDER BY next_due, patient LIMIT ?"""
+NEXT_DUE = "SELECT MIN(next_due) FROM patients WHERE next_due IS NOT NULL"
+CENSUS = "SELECT COALESCE(state, 'none'), COUNT(*) FROM patients GROUP BY 1 ORDER BY 1"
+PATIENT_KEYS = "SELECT patient FROM patients WHERE patient > ? ORDER BY patient LIMIT ?"
+POLICIES = f"SELECT {columns(PolicyRow)} FROM policies ORDER BY name, version, digest"
+PARKED = f"SELECT {columns(ParkedRow)} FROM parked ORDER BY stream_sequence"
+PARKED_ONE = f"SELECT {columns(ParkedRow)} FROM parked WHERE stream_sequence = ?"
+COUNTS = """SELECT (SELECT COUNT(*) FROM journal), (SELECT COUNT(*) FROM patients),
+    (SELECT COUNT(*) FROM outbox), (SELECT COUNT(*) FROM outbox WHERE published = 0),
+    (SELECT COUNT(*) FROM parked)"""
+
+
+def message_pages(patient: str | None, since: int | None) -> tuple[str, tuple[object, ...]]:
+    """The text that reads a page of outbox rows, and its parameters between position and limit."""
+    conditions = ["position > ?"]
+    parameters: list[object] = []
+    if patient is not None:
+        conditions.append("patient = ?")
+        parameters.append(patient)
+    if since is not None:
+        conditions.append("recorded_at >= ?")
+        parameters.append(since)
+    text = f"""SELECT {columns(OutboxRow)} FROM outbox
+        WHERE {" AND ".join(conditions)} ORDER BY position LIMIT ?"""
+    return text, tuple(parameters)
+
+
+@dataclass(slots=True, frozen=True)
+class Lookup:
+    """Find rows by many keys at once; each database has its own fastest way.
+
+    `found` is the column list, `key` the text columns that must be equal to those asked for.
+    """
+
+    found: str
+    table: str
+    key: tuple[str, ...]
+
+    @property
+    def asked(self) -> str:
+        """The names of the asked keys' columns, which no table has."""
+        return ", ".join(f"k{position}" for position in range(len(self.key)))
+
+    @property
+    def match(self) -> str:
+        """The condition that joins the table to the keys `asked` for."""
+        return " AND ".join(
+            f"{self.table}.{name} = asked.k{position}" for position, name in enumerate(self.key)
+        )
+
+
+KNOWN = Lookup("source, id, digest", "journal", ("source", "id"))
+PATIENTS = Lookup(columns(PatientRow), "patients", ("patient",))
+IDENTITIES = Lookup("DISTINCT patient, identity", "journal", ("patient", "identity"))
+LEDGER = Lookup(columns(LedgerRow), "ledger", ("patient", "key"))
+TOLD = Lookup("outbox.id", "outbox", ("id",))
