@@ -1,5 +1,6 @@
 """`pathway up`: broker, database and worker in one place, for a laptop, a demo, a small clinic."""
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,12 +8,16 @@ from pathlib import Path
 import structlog
 
 from handlers.app import Worker
+from handlers.board.beside import BoardBeside
 from handlers.embedded import EmbeddedNats
 from handlers.place import remove_endpoints, write_endpoints
 from handlers.settings import Settings
 from pathway.store.migrate import upgrade
 
 log = structlog.get_logger()
+
+LOOPBACK = "127.0.0.1"
+TOKEN_BYTES = 24
 
 
 @asynccontextmanager
@@ -40,17 +45,26 @@ async def up(
     settings: Settings,
     directory: Path,
     nats_port: int | None,
-    ready: Callable[[], Awaitable[None]] | None = None,
+    board_port: int | None,
+    ready: Callable[[str], Awaitable[None]],
 ) -> None:
-    """Run everything until SIGTERM or SIGINT; survives a restart with its data."""
+    """Run everything until SIGTERM or SIGINT; survives a restart with its data.
+
+    `ready` is told the board's link once all is up.
+    """
+    board = BoardBeside(LOOPBACK, board_port, secrets.token_urlsafe(TOKEN_BYTES))
     async with embedded(directory, nats_port) as (broker, database):
-        worker = Worker(settings, broker, database)
+        worker = Worker(settings, broker, database, [board])
 
         async def announce() -> None:
-            write_endpoints(directory, {"broker": broker, "database": database, "board": None})
+            urls: dict[str, str | None] = {
+                "broker": broker,
+                "database": database,
+                "board": board.link,
+            }
+            write_endpoints(directory, urls)
             log.info("ready", data=str(directory))
-            if ready is not None:
-                await ready()
+            await ready(board.link)
 
         worker.app.after_startup(announce)
         try:

@@ -1,8 +1,8 @@
 """The composition root: one worker, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -49,9 +49,18 @@ class App(FastStream):
 
 
 class Worker:
-    """Consumes events, keeps the pathways, and publishes what changed."""
+    """Consumes events, keeps the pathways, and publishes what changed.
 
-    def __init__(self, settings: Settings, broker_url: str, database_url: str) -> None:
+    `beside` is entered once store and broker are reached, and left before they are closed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker_url: str,
+        database_url: str,
+        beside: "Iterable[Beside]" = (),
+    ) -> None:
         self.settings = settings
         self.store: Store = open_store(database_url)
         chosen = policy.load_file(settings.policy) if settings.policy else policy.default()
@@ -61,6 +70,7 @@ class Worker:
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
         self.relay: Relay | None = None
         self.totals = Outcome()
+        self._beside = tuple(beside)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
         self._source = Source(
@@ -92,15 +102,18 @@ class Worker:
         """Before the first message and after the last one."""
         try:
             await self._unless_stopped(self._reach_everything())
-            client = self.broker.config.connection_state.connection
-            self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
-            self._tasks = [self._part(self.relay.run()), self._part(self.scheduler.run())]
-            log.info(
-                "worker_started",
-                policy=self.processor.shelf.current.digest[:12],
-                clock=format_instant(self.processor.clock()),
-            )
-            yield
+            async with AsyncExitStack() as beside:
+                for part in self._beside:
+                    await beside.enter_async_context(part(self))
+                client = self.broker.config.connection_state.connection
+                self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
+                self._tasks = [self._part(self.relay.run()), self._part(self.scheduler.run())]
+                log.info(
+                    "worker_started",
+                    policy=self.processor.shelf.current.digest[:12],
+                    clock=format_instant(self.processor.clock()),
+                )
+                yield
             log.info("worker_stopped")
         finally:
             await self.store.close()
@@ -174,3 +187,6 @@ class Worker:
     def _wake_relay(self) -> None:
         if self.relay is not None:
             self.relay.notify()
+
+
+Beside = Callable[[Worker], AbstractAsyncContextManager[None]]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
@@ -41,12 +41,24 @@ class Settings(BaseSettings):
     out_max_bytes: int | None = Field(default=None, ge=1)
     out_max_age_days: float = Field(default=30, gt=0)
     replicas: int | None = Field(default=None, ge=1, le=5)
+    board_token: SecretStr | None = Field(default=None, min_length=16)
+    board_port: int | None = Field(
+        default=None, ge=0, le=65535, description="serve the board; needs PATHWAY_BOARD_TOKEN"
+    )
+    board_host: str = Field(default="127.0.0.1", description="put TLS in front of any other")
 
     @field_validator("clock")
     @classmethod
     def _known_clock(cls, text: str) -> str:
         parse_clock(text)
         return text
+
+    @field_validator("board_port")
+    @classmethod
+    def _guarded_board(cls, port: int | None, others: ValidationInfo) -> int | None:
+        if port is not None and others.data.get("board_token") is None:
+            raise ValueError("set PATHWAY_BOARD_TOKEN too, to 16 characters or more")
+        return port
 
     @classmethod
     def read(cls) -> Self:

@@ -1,7 +1,6 @@
 """The board's pages: what each path shows. Read-only; every page is made on the server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -33,8 +32,6 @@ ACTOR = "board"  # the token is shared: who looks is known only as somebody who 
 PURPOSE = "patient page"
 LONGEST_KEY = 64
 
-Page = Callable[[Request], Awaitable[Response]]
-
 
 def make_board(reader: BoardReader, token: str) -> Starlette:
     """The board as an application; mount it anywhere, and enter `reader.following()` around it."""
@@ -55,7 +52,6 @@ def make_board(reader: BoardReader, token: str) -> Starlette:
         exception_handlers={
             HTTPException: pages.missing,
             StoreError: pages.unavailable,
-            Exception: pages.failed,
         },
     )
 
@@ -70,7 +66,9 @@ class _Pages:
     async def census(self, request: Request) -> Response:
         """Patients by level, today and over the last weeks; who came and went."""
         reader, today = self._reader, self._today()
-        shown = await reader.cached(("census", today), lambda: census(reader.projection, today))
+        shown = await reader.cached(
+            ("census", today), lambda: census(reader.projection, today, reader.patience)
+        )
         return self._page(request, "census.html", "census", census=shown)
 
     async def flow(self, request: Request) -> Response:
@@ -89,9 +87,10 @@ class _Pages:
         """What stands and waits for a person."""
         wanted = Wanted.of(request.query_params)
         page = _number(request, "page", 1)
-        shown = await asyncio.to_thread(worklist, self._reader.projection, wanted, page)
+        reader = self._reader
+        shown = await asyncio.to_thread(worklist, reader.projection, wanted, page, reader.patience)
         needed = {row.item.policy for row in shown.rows}
-        policies = await self._reader.policies(needed)
+        policies = await reader.policies(needed)
         return self._page(request, "worklist.html", "worklist", list=shown, policies=policies)
 
     async def people(self, request: Request) -> Response:
@@ -134,27 +133,28 @@ class _Pages:
             stream = self._reader.live.listen(request.query_params.get("patient"))
         except TooManyListenersError:
             raise HTTPException(503) from None
-        return StreamingResponse(stream, media_type="text/event-stream")
+        headers = {"x-accel-buffering": "no"}  # a proxy must pass each line on at once
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     # -- when something is wrong -------------------------------------------------------------------
 
     async def missing(self, request: Request, error: Exception) -> Response:
         """No such page."""
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return self._page(request, "wrong.html", "", status, status=status)
+        return self._page(request, "wrong.html", "", status)
 
     async def unavailable(self, request: Request, error: Exception) -> Response:
         """The database does not answer just now."""
         log.warning("board_unavailable", reason=getattr(error, "code", type(error).__name__))
-        return self._page(request, "wrong.html", "", 503, status=503)
-
-    async def failed(self, request: Request, error: Exception) -> Response:
-        """A mistake of ours; its text may quote a patient's data, so only its kind is logged."""
-        log.error("board_failed", path=request.scope["path"], reason=type(error).__name__)
-        return self._page(request, "wrong.html", "", 500, status=500)
+        return self._page(request, "wrong.html", "", 503)
 
     def _page(
-        self, request: Request, template: str, here: str, code: int = 200, **data: Any  # noqa: ANN401 - what a page shows
+        self,
+        request: Request,
+        template: str,
+        here: str,
+        code: int = 200,
+        **data: Any,  # noqa: ANN401 - what a page shows
     ) -> Response:
         reader = self._reader
         return self._renderer.page(
@@ -179,7 +179,11 @@ def _root(request: Request) -> str:
 
 def _number(request: Request, name: str, otherwise: int) -> int:
     text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_KEY // 8 else otherwise
+    return (
+        int(text)
+        if text.isascii() and text.isdigit() and len(text) < LONGEST_KEY // 8
+        else otherwise
+    )
 
 
 def _turn(request: Request, page: int) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 from handlers.board.projection import Move, Projection
 from handlers.board.words import CARE, PRESENT, WAITING
+from handlers.board.worklist import standing
 
 WEEKS: Final = 12
 RECENT: Final = 7  # days of coming and going
@@ -78,8 +79,8 @@ class Census:
     more: int  # moves not listed
 
 
-def census(projection: Projection, today: int) -> Census:
-    """The page for a local day (ordinal)."""
+def census(projection: Projection, today: int, patience: int) -> Census:
+    """The page for a local day (ordinal); see `worklist.standing` for `patience`."""
     days = [today - 7 * back for back in range(WEEKS - 1, -1, -1)]
     past = projection.census_on(days)
     now = projection.census()
@@ -90,7 +91,7 @@ def census(projection: Projection, today: int) -> Census:
         in_care=sum(now.get(state, 0) for state in CARE),
         came=sum(move.to == "referral" for move in recent),
         went=sum(move.to == "discharged" for move in recent),
-        urgent=sum(item.severity == "urgent" for item in projection.items()),
+        urgent=sum(row.item.severity == "urgent" for row in standing(projection, patience)),
         bars=_bars(now, past[-2]),
         weeks=_columns(days, past),
         moves=recent[:SHOWN],

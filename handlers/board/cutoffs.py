@@ -28,7 +28,9 @@ def cutoffs(policy: Policy) -> dict[str, list[Cutoff]]:
                 if rule.title not in titles:
                     titles.append(rule.title)
     return {
-        measure: [Cutoff(limit, sign, tuple(titles)) for (limit, sign), titles in sorted(each.items())]
+        measure: [
+            Cutoff(limit, sign, tuple(titles)) for (limit, sign), titles in sorted(each.items())
+        ]
         for measure, each in found.items()
     }
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from statistics import quantiles
 from typing import Final
@@ -128,7 +129,7 @@ def _passed(moves: Sequence[Move], dates: Sequence[int]) -> bool:
 def _stays(people: Sequence[Person], start: int, now: int) -> list[Stay]:
     days: dict[str, list[float]] = {state: [] for state in PRESENT}
     for person in people:
-        for entered, left in zip(person.moves, person.moves[1:], strict=False):
+        for entered, left in pairwise(person.moves):
             if start < left.at <= now and entered.to in days:
                 days[entered.to].append((left.at - entered.at) / DAY)
     return [_stay(state, sorted(days[state])) for state in PRESENT if days[state]]
@@ -167,7 +168,7 @@ def _outcomes(people: Sequence[Person], start: int, now: int) -> tuple[int, list
 def _days_in_iop(moves: Sequence[Move], episode: int) -> float | None:
     stays = [
         left.at - entered.at
-        for entered, left in zip(moves, moves[1:], strict=False)
+        for entered, left in pairwise(moves)
         if entered.to == "iop" and entered.episode == episode
     ]
     return sum(stays) / DAY if stays else None

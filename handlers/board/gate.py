@@ -5,11 +5,14 @@ import hmac
 from typing import Final
 from urllib.parse import urlencode
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handlers.board.render import Renderer
+
+log = structlog.get_logger()
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -47,16 +50,26 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        started = False
 
         async def sending(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 names = {name.lower() for name, _ in message["headers"]}
                 extra = [*HEADERS, *(() if b"cache-control" in names else (NO_STORE,))]
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
         answer = self._refuse_or_admit(request)
-        await (answer or self._app)(scope, receive, sending)
+        try:
+            await (answer or self._app)(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - whatever mistake of ours it is
+            log.error("board_failed", path=scope["path"], reason=type(error).__name__)  # noqa: TRY400 - the text may quote data
+            if not started:
+                root = str(scope.get("root_path", ""))
+                wrong = self._renderer.page("wrong.html", root, 500)
+                await wrong(scope, receive, sending)
 
     def _refuse_or_admit(self, request: Request) -> Response | None:
         root = str(request.scope.get("root_path", ""))

@@ -102,7 +102,7 @@ def weeks(entries: Iterable[Entry], policy: Policy) -> list[Week]:
 
 def hours(axis: Axis, attended: Sequence[Week], stays: Sequence[Stay], policy: Policy) -> Lane:
     """Attended hours a week as bars, before the band that each level asks for."""
-    lane = Lane("Attended hours", HOURS_HEIGHT, note="a week, in the level's band")
+    lane = Lane("Attended hours", HOURS_HEIGHT, note="a week")
     most = max([week.minutes / 60 for week in attended if axis.holds(week.start)], default=0.0)
     top = max(24.0, most * 1.08)
 
@@ -212,7 +212,11 @@ def spans(axis: Axis, name: str, told: Iterable[Told], now: int) -> Lane:
         y = row * ALERT_ROW + 8
         look = f"{each.kind} s-{each.severity} {each.status}"
         what = f"{label(each.name)} recommended" if each.kind == "recommendation" else each.name
-        gone = f"{each.status} {axis.times.stamp(ended)}" if each.ended else f"open for {age(each.at, now)}"
+        gone = (
+            f"{each.status} {axis.times.stamp(ended)}"
+            if each.ended
+            else f"open for {age(each.at, now)}"
+        )
         title = f"{sentence(words(what))} ({each.severity}): {axis.times.stamp(each.at)}; {gone}"
         form = "square" if each.kind == "recommendation" else ALERT_FORMS[each.severity]
         lane.shapes.append(draw.line(x, y, end, y, f"span {look}", title))
@@ -240,5 +244,3 @@ def _halo(entry: Entry, x: float, y: float) -> list[Shape]:
     elif entry.fact.revision:
         shapes.append(draw.circle(x, y, 7.5, "revised-ring"))
     return shapes
-
-

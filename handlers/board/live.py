@@ -52,7 +52,7 @@ class Live:
 
     async def _stream(self, listener: _Listener) -> AsyncIterator[str]:
         try:
-            yield "retry: 2000\nevent: open\ndata:\n\n"
+            yield "retry: 2000\n\n"
             while not self._closed:
                 try:
                     async with asyncio.timeout(HEARTBEAT):

@@ -1,8 +1,9 @@
 """One patient: the picture, the explanation in sentences, what each next level would take."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from handlers.board import lanes, scores
 from handlers.board.facts import Entry, entries
@@ -10,13 +11,15 @@ from handlers.board.lanes import Week
 from handlers.board.picture import Picture, picture, span
 from handlers.board.reader import Chart
 from handlers.board.scores import Series
-from handlers.board.story import Story, Told, story
+from handlers.board.story import Told, story
 from handlers.board.words import Times, basis, sentence, value
 from pathway.explain import Asked, explain
 from pathway.policy import NO_STATE, Policy
 from pathway.sentences import sentences
+from schemas.instants import parse_instant
 
 Answer = dict[str, Any]
+_UTC: Final = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC")
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,7 +55,7 @@ class Page:
     facts: int
 
 
-def page(
+def page(  # noqa: PLR0913 - what a page is made of
     patient: str, chart: Chart, policies: Mapping[str, Policy], times: Times, now: int, episode: int
 ) -> Page:
     """Put the page of one episode together; 0 = the present one. Takes some 50 ms."""
@@ -72,7 +75,7 @@ def page(
         episode=shown,
         episodes=chart.row.episode,
         policy=policy,
-        sentences=sentences(patient, answer),
+        sentences=[_local(each, times) for each in sentences(patient, answer)],
         nexts=_nexts(patient, chart, policies, answer),
         picture=picture(told, facts, policy, axis, now),
         standing=_standing(said, policies),
@@ -119,6 +122,14 @@ def _next(policy: Policy, to: str, by: str, unmet: Sequence[Answer], held: Answe
     return Next(to, by, blocked, [] if recommended else lacking, recommended)
 
 
+def _local(text: str, times: Times) -> str:
+    """Instants of an explanation on the program's wall clock, like all others on the board."""
+
+    def stamp(found: re.Match[str]) -> str:
+        return times.stamp(parse_instant(f"{found[1]}T{found[2]}:00Z"))
+
+    return _UTC.sub(stamp, text)
+
+
 def _lack(each: Answer) -> str:
     return f"{sentence(each['needed'])}; now {value(each['value'])}"
-

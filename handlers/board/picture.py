@@ -106,18 +106,17 @@ def _frame(axis: Axis, story: Story, bottom: float) -> list[Shape]:
         x = axis.x(instant)
         shapes.append(draw.line(x, TOP - 8, x, bottom - GAP, "grid"))
         shapes.append(draw.text(x, TOP - 13, words, "tick", "middle"))
-    for move in story.moves:
-        if axis.holds(move.at):
-            shapes.append(draw.line(axis.x(move.at), TOP, axis.x(move.at), bottom - GAP, "move"))
-    return shapes
+    xs = [axis.x(move.at) for move in story.moves if axis.holds(move.at)]
+    return shapes + [draw.line(x, TOP, x, bottom - GAP, "move") for x in xs]
 
 
 def ticks(axis: Axis) -> list[tuple[int, str]]:
     """Mondays, or the first of months if there are too many."""
     start, end = axis.times.local(axis.start), axis.times.local(axis.end)
-    if (end - start) / timedelta(weeks=1) <= MOST_TICKS:
+    weeks = (end - start) / timedelta(weeks=1)
+    if weeks <= 2 * MOST_TICKS:
         moment = _midnight(start) + timedelta(days=7 - start.weekday())
-        step = timedelta(weeks=1)
+        step = timedelta(weeks=1 if weeks <= MOST_TICKS else 2)
         found = []
         while moment <= end:
             found.append(to_instant(moment))
@@ -148,4 +147,3 @@ def _summary(axis: Axis, story: Story) -> str:
         f"From {axis.times.day(axis.start)} to {axis.times.day(axis.end)}. Levels of care: "
         f"{levels or 'none'}. {len(alerts)} alerts. The same facts follow as tables."
     )
-

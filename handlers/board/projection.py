@@ -154,7 +154,8 @@ class Projection:
                 person.items = {key: item for key, item in person.items.items() if key != gone}
         if data.current is not None:
             person.state = data.current.state
-            person.since = data.current.since and parse_instant(data.current.since)
+            since = data.current.since
+            person.since = None if since is None else parse_instant(since)
 
     def _forget(self, patient: str) -> None:
         person = self.people.pop(patient, None)
@@ -212,11 +213,6 @@ class Projection:
         days = range(last, first - 1, -1)
         found = [move for day in days if day in self.on for move in list(self.on[day].values())]
         return sorted(found, key=lambda move: (-move.at, move.patient))
-
-    def items(self) -> list[Item]:
-        """Everything that stands."""
-        people = list(self.people.values())
-        return [item for person in people for item in person.items.values()]
 
 
 def _move(message: _Message) -> Move:

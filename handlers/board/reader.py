@@ -67,6 +67,7 @@ class BoardReader:
         self.policy = policy
         self.clock = clock
         self.accessed = accessed
+        self.patience = policy.limit("urgent-overdue")
         self.times = Times(policy.zone)
         self.projection = Projection(self.times)
         self.live = Live()

@@ -52,7 +52,7 @@ class Renderer:
             "age": age,
             "basis": basis,
             "count": count,
-            "policy": policy,
+            "noted": lambda exception: _noted(policy, exception),
             "zone": times.zone,
             "LABELS": LABELS,
             "PRESENT": PRESENT,
@@ -60,10 +60,16 @@ class Renderer:
             "build": _build(),
         }
 
-    def page(self, template: str, root: str, status: int = 200, **data: Any) -> HTMLResponse:  # noqa: ANN401 - what a page shows
+    def page(self, template: str, root: str, code: int = 200, **data: Any) -> HTMLResponse:  # noqa: ANN401 - what a page shows
         """A page; `root` is the path that the board is mounted at."""
-        text = self._environment.get_template(template).render(root=root, **data)
-        return HTMLResponse(text, status)
+        text = self._environment.get_template(template).render(root=root, status=code, **data)
+        return HTMLResponse(text, code)
+
+
+def _noted(policy: Policy, exception: str) -> str:
+    """What was missing on a move, or overridden, or skipped."""
+    titles = {guard.id: guard.title for guard in policy.guards}
+    return f"without {titles[exception]}" if exception in titles else words(exception)
 
 
 def _build() -> str:

@@ -8,7 +8,8 @@ from handlers.board.flow import ARRIVING, LEAVING, Flows
 from handlers.board.words import PRESENT
 
 WIDTH, HEIGHT = 1040, 460
-TOP, LEFT, RIGHT = 34, 6, 96
+TOP, LEFT, RIGHT = 34, 6, 118
+FOOT: Final = 8
 NODE: Final = 13  # width
 GAP: Final = 22  # between two levels of a column, so that their labels keep apart
 ORDER: Final = (ARRIVING, *PRESENT, LEAVING)  # from top to bottom, as a patient passes them
@@ -81,7 +82,7 @@ def _nodes(flows: Flows, xs: Sequence[float]) -> dict[tuple[int, str], Node]:
 
 def _scale(columns: Sequence[Sequence[Node]]) -> float:
     """Units a patient, so that the fullest column fits."""
-    room = HEIGHT - TOP - 6
+    room = HEIGHT - TOP - FOOT
     return min(
         (
             (room - GAP * (len(nodes) - 1)) / sum(node.patients for node in nodes)
@@ -93,16 +94,15 @@ def _scale(columns: Sequence[Sequence[Node]]) -> float:
 
 
 def _place(nodes: Sequence[Node], scale: float) -> None:
-    y = float(TOP)
+    used = sum(node.patients for node in nodes) * scale + GAP * (len(nodes) - 1)
+    y = TOP + (HEIGHT - TOP - FOOT - used) / 2
     for node in nodes:
         node.y = node.out = node.into = y
         node.height = node.patients * scale
         y += node.height + GAP
 
 
-def _ribbons(
-    flows: Flows, nodes: dict[tuple[int, str], Node], scale: float
-) -> list[Ribbon]:
+def _ribbons(flows: Flows, nodes: dict[tuple[int, str], Node], scale: float) -> list[Ribbon]:
     ribbons = []
     for column, flow in enumerate(flows):
         ordered = sorted(flow, key=lambda pair: (ORDER.index(pair[0]), ORDER.index(pair[1])))

@@ -12,7 +12,8 @@ from pathway.instruments import BAM_SUBSCALES, INSTRUMENTS, read
 from pathway.policy import Policy
 from schemas.inbound import AssessmentCompleted
 
-HEIGHT: Final = 66
+HEIGHT: Final = 78
+LOW: Final = 42  # of one part of an instrument
 STRIP: Final = 20  # of a measure that is only yes or no
 ORDER: Final = ("PHQ-9", "GAD-7", "BAM", "C-SSRS", "CIWA-Ar", "COWS", "UDS")
 
@@ -71,10 +72,11 @@ def lane(axis: Axis, each: Series) -> Lane:
 
 
 def _chart(axis: Axis, each: Series) -> Lane:
-    found = Lane(each.title, HEIGHT, note=f"0 to {each.highest}")
+    height = HEIGHT if each.measure.endswith("/total") else LOW
+    found = Lane(each.title, height, note=f"0 to {each.highest}")
 
     def y(value: float) -> float:
-        return HEIGHT - 5 - value / each.highest * (HEIGHT - 10)
+        return height - 5 - value / each.highest * (height - 10)
 
     found.shapes += [draw.line(LEFT, y(v), WIDTH - RIGHT, y(v), "grid") for v in (0, each.highest)]
     for limit in each.limits:

@@ -66,5 +66,5 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         raise ServeError(f"cannot serve on {host} port {port}: {error.strerror}") from None
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener

@@ -1,13 +1,28 @@
 """What stands and waits for a person: urgent first, then the oldest."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 from handlers.board.projection import Item, Person, Projection
+from pathway.alerts import OVERDUE
 
 PAGE: Final = 50
 RANK: Final = {"urgent": 0, "warning": 1, "routine": 2, "info": 3}
+
+
+@dataclass(slots=True, frozen=True)
+class Row:
+    """One line of the list.
+
+    `overdue`: an urgent alert that nobody closed in time, and the reminder of it; both are one
+    piece of work.
+    """
+
+    item: Item
+    state: str | None
+    overdue: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -23,31 +38,23 @@ class Wanted:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Wanted":
         """From a page's query."""
-        return cls(**{name: query.get(name, "").strip()[:64] for name in cls.__slots__})
+        return cls(**{f.name: query.get(f.name, "").strip()[:64] for f in fields(cls)})
 
     @property
     def query(self) -> dict[str, str]:
         """What is chosen, for links."""
-        return {name: chosen for name in self.__slots__ if (chosen := getattr(self, name))}
+        return {name: chosen for name, chosen in asdict(self).items() if chosen}
 
-    def fits(self, item: Item, person: Person) -> bool:
+    def fits(self, row: Row) -> bool:
         """Is it chosen?"""
+        item = row.item
         return (
             (not self.kind or item.kind == self.kind)
             and (not self.severity or item.severity == self.severity)
-            and (not self.level or person.state == self.level)
+            and (not self.level or row.state == self.level)
             and (not self.name or item.name == self.name)
             and (not self.patient or self.patient.lower() in item.patient.lower())
         )
-
-
-@dataclass(slots=True, frozen=True)
-class Row:
-    """One line of the list."""
-
-    item: Item
-    state: str | None
-    since: int | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,29 +71,43 @@ class Worklist:
     pages: int
 
 
-def worklist(projection: Projection, wanted: Wanted, page: int) -> Worklist:
-    """The page as filtered; `page` counts from 1."""
-    everything = _standing(projection.people)
-    found = [(item, person) for item, person in everything if wanted.fits(item, person)]
-    found.sort(key=lambda each: (RANK.get(each[0].severity, 9), each[0].at, each[0].id))
+def worklist(projection: Projection, wanted: Wanted, page: int, patience: int) -> Worklist:
+    """The page as filtered; `page` counts from 1. See `standing` for `patience`."""
+    everything = standing(projection, patience)
+    found = [row for row in everything if wanted.fits(row)]
+    found.sort(key=lambda row: (RANK.get(row.item.severity, 9), row.item.at, row.item.id))
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(1, page), pages)
-    counts: dict[str, int] = {}
-    for item, _ in everything:
-        counts[item.severity] = counts.get(item.severity, 0) + 1
-    shown = found[(page - 1) * PAGE : page * PAGE]
+    counts = Counter(row.item.severity for row in everything)
     return Worklist(
         wanted=wanted,
-        rows=[Row(item, person.state, person.since) for item, person in shown],
+        rows=found[(page - 1) * PAGE : page * PAGE],
         found=len(found),
         standing=len(everything),
-        by_severity={severity: counts[severity] for severity in RANK if severity in counts},
-        names=sorted({item.name for item, _ in everything if item.kind == "alert"}),
+        by_severity={severity: counts[severity] for severity in RANK if counts[severity]},
+        names=sorted({row.item.name for row in everything if row.item.kind == "alert"}),
         page=page,
         pages=pages,
     )
 
 
-def _standing(people: Mapping[str, Person]) -> list[tuple[Item, Person]]:
-    everybody: Iterable[Person] = list(people.values())
-    return [(item, person) for person in everybody for item in person.items.values()]
+def standing(projection: Projection, patience: int) -> list[Row]:
+    """Everything that stands, a reminder together with its alert.
+
+    Args:
+        projection: what was told.
+        patience: how long (µs) after an urgent alert its reminder comes, by the policy.
+    """
+    return [row for person in list(projection.people.values()) for row in _rows(person, patience)]
+
+
+def _rows(person: Person, patience: int) -> list[Row]:
+    items = list(person.items.values())
+    reminders = {item.at - patience: item.id for item in items if item.rule == OVERDUE.rule}
+    urgent = {item.at for item in items if item.severity == "urgent" and item.rule != OVERDUE.rule}
+    told = {key for at, key in reminders.items() if at in urgent}
+    return [
+        Row(item, person.state, overdue=item.severity == "urgent" and item.at in reminders)
+        for item in items
+        if item.id not in told
+    ]

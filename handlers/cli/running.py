@@ -6,6 +6,7 @@ import typer
 
 from handlers.allinone import up as run_up
 from handlers.app import Worker
+from handlers.board.beside import BoardBeside
 from handlers.cli.root import Data, app, run, say, settings
 from handlers.place import find
 from pathway.store.migrate import current, head, upgrade
@@ -15,23 +16,32 @@ from pathway.store.migrate import current, head, upgrade
 def up(
     data: Data = None,
     nats_port: Annotated[int | None, typer.Option(help="Port of the broker; a free one.")] = None,
+    board_port: Annotated[int | None, typer.Option(help="Port of the board; a free one.")] = None,
 ) -> None:
-    """Broker, database and worker in one place, until Ctrl-C; restarts with its data."""
+    """Broker, database, worker and board in one place, until Ctrl-C; restarts with its data."""
     chosen = settings("info")
     directory = data or chosen.data
 
-    async def ready() -> None:
+    async def ready(link: str) -> None:
         say(f"ready: pathway census --data {directory}")
+        say(f"board: {link}")
 
-    run(run_up(chosen, directory, nats_port, ready))
+    run(run_up(chosen, directory, nats_port, board_port, ready))
 
 
 @app.command()
 def worker() -> None:
-    """The worker alone, against PATHWAY_BROKER_URL and PATHWAY_DATABASE_URL."""
+    """The worker alone, against PATHWAY_BROKER_URL and PATHWAY_DATABASE_URL.
+
+    With PATHWAY_BOARD_PORT and PATHWAY_BOARD_TOKEN it also serves the board.
+    """
     chosen = settings("info")
     place = find(None, chosen)
-    run(Worker(chosen, place.need_broker(), place.need_database()).run())
+    beside = []
+    if chosen.board_port is not None and chosen.board_token is not None:
+        token = chosen.board_token.get_secret_value()
+        beside.append(BoardBeside(chosen.board_host, chosen.board_port, token))
+    run(Worker(chosen, place.need_broker(), place.need_database(), beside).run())
 
 
 @app.command()

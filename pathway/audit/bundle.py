@@ -124,11 +124,12 @@ class BundleCheckpoint(msgspec.Struct, frozen=True):
         return canonical(fields) + b"\n"
 
     def proof(self) -> list[bytes]:
-        """Return the consistency proof; one that proves nothing if it is not base64."""
+        """Return the consistency proof; one that proves nothing if it is not in proper base64."""
         try:
-            return [b64decode(each, validate=True) for each in self.consistency or ()]
+            proof = [b64decode(each, validate=True) for each in self.consistency or ()]
         except ValueError:
             return [b""]
+        return proof if encode_hashes(proof) == (self.consistency or []) else [b""]
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -206,6 +206,13 @@ class Store(Protocol):
     ) -> AsyncIterator[OutboxRow]:
         """Outbox rows, published or not, by position; `since` is a recorded_at."""
 
+    async def messages_after(self, position: int, limit: int) -> list[OutboxRow]:
+        """Outbox rows, published or not, by position, with position > the given one.
+
+        Positions are given without gaps in the order of commit, so who reads on from the last
+        one seen misses nothing.
+        """
+
     async def policies(self) -> list[PolicyRow]:
         """Every rule set that was ever kept, by name and version."""
 

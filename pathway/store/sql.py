@@ -117,6 +117,11 @@ class SqlStore(Store):
                 yield OutboxRow(*row)
             last = page[-1][-1]
 
+    async def messages_after(self, position: int, limit: int) -> list[OutboxRow]:
+        """Outbox rows, published or not, by position, with position > the given one."""
+        rows = await self._looks.fetch(sql.MESSAGES_AFTER, position, limit)
+        return [OutboxRow(*row) for row in rows]
+
     async def policies(self) -> list[PolicyRow]:
         """Every rule set that was ever kept, by name and version."""
         return [PolicyRow(*row) for row in await self._looks.fetch(sql.POLICIES)]

@@ -40,6 +40,8 @@ JOURNAL = f"SELECT {columns(JournalRow)} FROM journal WHERE patient = ? ORDER BY
 LEDGER_OF = f"SELECT {columns(LedgerRow)} FROM ledger WHERE patient = ? ORDER BY key"
 UNPUBLISHED = f"""SELECT {columns(OutboxRow)} FROM outbox
     WHERE published = 0 AND position > ? ORDER BY position LIMIT ?"""
+MESSAGES_AFTER = f"""SELECT {columns(OutboxRow)} FROM outbox
+    WHERE position > ? ORDER BY position LIMIT ?"""
 DUE = """SELECT patient FROM patients WHERE next_due IS NOT NULL AND next_due <= ?
     ORDER BY next_due, patient LIMIT ?"""
 NEXT_DUE = "SELECT MIN(next_due) FROM patients WHERE next_due IS NOT NULL"

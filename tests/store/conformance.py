@@ -220,6 +220,13 @@ class StoreConformance:
         late = [row for row in of_one if row.recorded_at >= 3]
         assert [row async for row in store.messages(patient="p1", since=3)] == late
 
+    async def test_messages_are_read_on_from_a_position(self, store: Store) -> None:
+        _, _, sent = await store.commit(full(1, size=5))
+        await store.mark_published([1, 4])
+        assert await store.messages_after(0, 10) == sent
+        assert await store.messages_after(2, 2) == sent[2:4]
+        assert await store.messages_after(5, 10) == []
+
     async def test_parked_rows_are_kept_once_and_discarded(self, store: Store) -> None:
         await store.commit(Commit(1, parked=[poison(7), poison(3)]))
         await store.commit(Commit(2, parked=[poison(7, "too_large")]))

@@ -189,3 +189,14 @@ def test_checkpoints_not_shown_to_extend_each_other(part: Path) -> None:
 
     rewrite(part, "checkpoints.jsonl", lines(cut))
     assert found(part) == {Finding.CHECKPOINT_FORK}
+
+
+def test_spare_bits_of_a_proof_are_not_passed_over(part: Path) -> None:
+    def bend(all_lines: list[bytes]) -> list[bytes]:
+        fields = json.loads(all_lines[1])
+        proof = fields["consistency"][0]
+        fields["consistency"][0] = proof[:-2] + chr(ord(proof[-2]) + 1) + "="
+        return [all_lines[0], canonical(fields) + b"\n", *all_lines[2:]]
+
+    rewrite(part, "checkpoints.jsonl", lines(bend))
+    assert found(part) == {Finding.CHECKPOINT_FORK}

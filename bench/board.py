@@ -1,0 +1,119 @@
+"""How long the board's pages take with a large clinic: `python -m bench.board [--patients N]`.
+
+Simulates the clinic into a SQLite file (kept in DIR for the next time), serves the board on
+loopback without a worker, and prints the median and the slowest of each page, as a browser without
+cache would wait for it. `cold`: the first time after a change, when the page's picture is made.
+"""
+
+import argparse
+import asyncio
+import itertools
+import statistics
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from handlers.board import BoardReader, make_board
+from handlers.board.serve import serving
+from handlers.simulation import Message, admission_days, cohort
+from pathway.policy import default
+from pathway.process import Incoming, Processor, Terms
+from pathway.shelf import PolicyShelf
+from pathway.store.migrate import upgrade
+from pathway.store.open import open_store
+from schemas.instants import DAY, parse_instant
+
+START: Final = parse_instant("2025-01-06T06:00:00Z")
+AFTER: Final = 30 * DAY  # how long the clinic goes on after its last referral
+BATCH: Final = 512
+TOKEN: Final = "bench-bench-bench-bench"  # noqa: S105 - of a board that nobody else can reach
+PAGES: Final = (
+    "/",
+    "/worklist",
+    "/worklist?severity=urgent&level=iop",
+    "/patients",
+    "/flow?weeks=12",
+    "/flow?weeks=52",
+    "/patients/s1-000100",
+    "/operations",
+)
+
+
+async def fill(url: str, patients: int, now: int) -> None:
+    """Fold the whole clinic into the database, with the clock at its end."""
+    store = open_store(url)
+    await store.open()
+    processor = Processor(store, PolicyShelf(default()), Terms(), lambda: now)
+    await processor.start()
+    numbers, began = itertools.count(1), time.monotonic()
+    for batch in _batches(cohort(patients, 1, START, until=now)):
+        await processor.take([Incoming(m.body, m.subject, next(numbers)) for m in batch])
+    await store.close()
+    print(f"{next(numbers) - 1} events in {time.monotonic() - began:.0f} s")  # noqa: T201
+
+
+def _batches(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    some = iter(messages)
+    while batch := list(itertools.islice(some, BATCH)):
+        yield batch
+
+
+async def measure(url: str, now: int, rounds: int) -> None:
+    """Serve, wait until everything is read, and ask for each page so many times."""
+    store = open_store(url, read_only=True)
+    await store.open()
+
+    async def accessed(*_: str) -> None:
+        """Nobody reads here."""
+
+    reader = BoardReader(store, default(), lambda: now, accessed)
+    began = time.monotonic()
+    async with reader.following(), serving(make_board(reader, TOKEN), "127.0.0.1", None) as base:
+        await reader.follower.caught_up.wait()
+        people = len(reader.projection.people)
+        took = time.monotonic() - began
+        print(f"{people} patients, {reader.projection.position} messages read in {took:.1f} s")  # noqa: T201
+        print(f"{'page':<40}{'cold ms':>9}{'median':>9}{'slowest':>9}{'KiB':>7}")  # noqa: T201
+        for page in PAGES:
+            times = [await asyncio.to_thread(_get, base + page) for _ in range(rounds + 1)]
+            cold, warm = times[0], [seconds for seconds, _ in times[1:]]
+            print(  # noqa: T201
+                f"{page:<40}{cold[0] * 1e3:>9.1f}{statistics.median(warm) * 1e3:>9.1f}"
+                f"{max(warm) * 1e3:>9.1f}{cold[1] / 1024:>7.0f}"
+            )
+    await store.close()
+
+
+def _get(url: str) -> tuple[float, int]:
+    asking = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+    began = time.monotonic()
+    with urllib.request.urlopen(asking) as answer:  # noqa: S310 - loopback
+        size = len(answer.read())
+    return time.monotonic() - began, size
+
+
+async def _run(patients: int, rounds: int, directory: Path) -> None:
+    now = START + admission_days(patients) * DAY + AFTER
+    file = directory / f"board-{patients}.db"
+    url = f"sqlite:///{file.absolute()}"
+    if not file.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(upgrade, url)
+        await fill(url, patients, now)
+    await measure(url, now, rounds)
+
+
+def main() -> None:
+    """Fill if needed, then measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--patients", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--data", type=Path, default=Path(".pathway/bench"))
+    asked = parser.parse_args()
+    asyncio.run(_run(asked.patients, asked.rounds, asked.data))
+
+
+if __name__ == "__main__":
+    main()

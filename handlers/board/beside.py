@@ -1,0 +1,104 @@
+"""The board beside a worker, in its process and event loop: what the composition root enters."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import nats.errors
+import structlog
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
+
+from handlers.board.app import make_board
+from handlers.board.operations import Lag, Operations, WorkerState, from_store
+from handlers.board.reader import Accessed, BoardReader
+from handlers.board.serve import serving
+from handlers.streams import DURABLE
+
+if TYPE_CHECKING:
+    from handlers.app import Worker
+
+log = structlog.get_logger()
+
+PATH: Final = "/board"
+
+
+async def noted(patient: str, actor: str, purpose: str) -> None:
+    """An access, in the worker's own log."""
+    log.info("patient_read", patient=patient, actor=actor, purpose=purpose)
+
+
+@dataclass(slots=True)
+class BoardBeside:
+    """Enter it with a worker whose store is open; `link` is there from then on.
+
+    Attributes:
+        port: None = a free one.
+        token: whoever has it may look.
+        accessed: told of every patient page before it is shown.
+    """
+
+    host: str
+    port: int | None
+    token: str
+    accessed: Accessed = noted
+    url: str = ""
+
+    @property
+    def link(self) -> str:
+        """The board's address with the token: show it only to who may look."""
+        return f"{self.url}?token={self.token}"
+
+    @asynccontextmanager
+    async def __call__(self, worker: "Worker") -> AsyncIterator[None]:
+        """Serve meanwhile. Raises ServeError if the port is taken."""
+        processor = worker.processor
+        reader = BoardReader(
+            worker.store,
+            processor.shelf.current,
+            processor.clock,
+            self.accessed,
+            _Operating(worker).look,
+        )
+        board = make_board(reader, self.token)
+        site = Starlette(
+            routes=[
+                Mount(PATH, board),
+                Route("/", lambda _: RedirectResponse(f"{PATH}/")),
+            ]
+        )
+        async with reader.following(), serving(site, self.host, self.port) as url:
+            self.url = f"{url}{PATH}/"
+            log.info("board_serving", url=self.url)
+            yield
+
+
+class _Operating:
+    """How this worker is doing, from its store, its broker and itself."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+        self._since = worker.processor.clock()
+
+    async def look(self) -> Operations:
+        totals = self._worker.totals
+        detail = f"{totals.applied:,} applied, {totals.duplicates:,} duplicates since then"
+        itself = WorkerState(
+            f"{socket.gethostname()}:{os.getpid()}", "at work", self._since, detail
+        )
+        found = await from_store(self._worker.store)
+        return replace(found, workers=(itself,), lag=await self._lag())
+
+    async def _lag(self) -> tuple[Lag, ...]:
+        """Of the one consumer there is; nothing while the broker is away."""
+        names = self._worker.settings.names
+        try:
+            stream = self._worker.broker.config.connection_state.stream
+            consumer = await stream.consumer_info(names.events, DURABLE, timeout=1)
+        except (nats.errors.Error, TimeoutError, OSError):
+            return ()
+        return (Lag(names.events, consumer.num_pending or 0, consumer.num_ack_pending or 0),)
