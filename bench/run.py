@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nats
+
 from bench import ceilings, workload
 from handlers.app import Worker
 from handlers.embedded import EmbeddedNats
@@ -118,15 +119,11 @@ async def measure(patients: int, postgres: str | None) -> dict[str, float]:
                 count = await _fill(broker.url, settings, patients)
                 names = settings.names
                 await _free(broker.url, names.events)
-                rates[label] = await ceiling(
-                    broker.url, names.events, names.events_subject, count
-                )
+                rates[label] = await ceiling(broker.url, names.events, names.events_subject, count)
             sqlite = f"sqlite:///{directory}/a.db"
             rates["sqlite"] = await worker(broker.url, sqlite, "bsqlite", patients, relay=False)
             sqlite = f"sqlite:///{directory}/b.db"
-            rates["sqlite_relay"] = await worker(
-                broker.url, sqlite, "brelay", patients, relay=True
-            )
+            rates["sqlite_relay"] = await worker(broker.url, sqlite, "brelay", patients, relay=True)
             if postgres:
                 rates["postgres"] = await worker(
                     broker.url, postgres, "bpostgres", patients, relay=False

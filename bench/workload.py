@@ -106,7 +106,7 @@ def letters(patients: int, prefix: str, *, duplicates: float = 0.02) -> list[Let
     return found
 
 
-def _letter(  # noqa: PLR0913, PLR0917 - what an event is made of
+def _letter(  # noqa: PLR0913 - what an event is made of
     prefix: str, patient: str, step: int, day: int, kind: str, data: dict[str, Any]
 ) -> Letter:
     event = {

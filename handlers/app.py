@@ -9,7 +9,7 @@ import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
-from handlers.connection import connect_options, reach
+from handlers.connection import connect_options, harden, reach
 from handlers.pull import Source, subscribe
 from handlers.receive import Receiver
 from handlers.relay import Relay, RelaySettings
@@ -122,6 +122,7 @@ class Worker:
         await reach("database", self.store.open)
         await self.processor.start()
         await reach("broker", self.broker.connect)
+        harden(self.broker.config.connection_state.connection)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
 

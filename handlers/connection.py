@@ -53,6 +53,33 @@ async def connect(settings: Settings, url: str) -> Client:
     return await nats.connect(**options)
 
 
+def harden(client: Client) -> None:
+    """Let no publisher deafen us: NATS carries subjects and headers that are not UTF-8.
+
+    nats-py decodes them strictly, and the exception ends its reading loop without a word. The
+    message is wanted, so that it can be parked; what cannot be decoded is shown as U+FFFD.
+    """
+    build, headers_of = client._build_message, client._process_headers  # noqa: SLF001
+
+    def build_message(
+        sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Any:  # noqa: ANN401 - whatever the library makes of it
+        return build(sid, _decodable(subject), _decodable(reply), data, headers)
+
+    async def process_headers(headers: Any) -> dict[str, str] | None:  # noqa: ANN401 - as theirs
+        try:
+            return await headers_of(headers)
+        except UnicodeDecodeError:
+            return None
+
+    client._build_message = build_message  # type: ignore[method-assign]  # noqa: SLF001
+    client._process_headers = process_headers  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _decodable(text: bytes) -> bytes:
+    return text.decode(errors="replace").encode()
+
+
 async def reach(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
     """Try until it works; says what it waits for, and why."""
     pause = FIRST_PAUSE

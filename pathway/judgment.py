@@ -2,6 +2,7 @@
 
 from pathway import alerts
 from pathway.case import Case
+from pathway.conditions import earliest
 from pathway.effects import Resolution, key_of, merged, stable_id
 from pathway.machine import compiled
 from pathway.policy import OPEN_STATES, Policy, Rule
@@ -42,11 +43,12 @@ def judge_rule(case: Case, rule: Rule) -> None:
 
 def arm(case: Case, rule: Rule) -> None:
     """Set or clear a rule's timer."""
-    due = rule.when.due(case.view)
-    if due is None:
-        case.snapshot.dues.pop(f"rule:{rule.id}", None)
-    else:
-        case.snapshot.dues[f"rule:{rule.id}"] = due
+    if rule.timed:
+        due = earliest(*[part.due(case.view) for part in rule.timed])
+        if due is None:
+            case.snapshot.dues.pop(rule.timer, None)
+        else:
+            case.snapshot.dues[rule.timer] = due
 
 
 def _rise(case: Case, rule: Rule) -> None:

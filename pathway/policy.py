@@ -3,7 +3,6 @@
 A policy is a YAML file. It is checked once when loaded, and known by the SHA-256 of its text.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -62,7 +61,7 @@ def load(text: str) -> Policy:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise PolicyError(_at(text, body, fault["loc"], in_words(fault))) from None
-    policy.identify(text, hashlib.sha256(text.encode()).hexdigest())
+    policy.identify(text)
     for place, what in faults(policy):
         raise PolicyError(_at(text, body, place, what))
     return policy

@@ -3,13 +3,14 @@
 Each row checks itself here; what no single row can show is in `pathway/policy_checks.py`.
 """
 
+import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from pathway.conditions import AnyCondition, Condition
+from pathway.conditions import AnyCondition, Condition, is_timed
 from schemas.facts import State
 from schemas.instants import DAY, HOUR
 
@@ -98,6 +99,16 @@ class Rule(_Row):
         """Does the rule speak of patients in this state?"""
         return self.states == "any" or (state or NO_STATE) in self.states
 
+    @cached_property
+    def timer(self) -> str:
+        """The id of the rule's timer."""
+        return f"rule:{self.id}"
+
+    @cached_property
+    def timed(self) -> tuple[Condition, ...]:
+        """The parts that time alone may change; most rules have none."""
+        return tuple(part for part in self.when.parts() if is_timed(part))
+
     @property
     def threshold(self) -> str:
         """The limit in words."""
@@ -122,25 +133,31 @@ class Policy(_Row):
     rules: list[Rule]
 
     _text: str = PrivateAttr(default="")
-    _digest: str = PrivateAttr(default="")
-    _modes: dict[str, dict[str | None, list[Rule]]] = PrivateAttr(default_factory=dict)
-    _readers: dict[tuple[str | None, frozenset[str]], list[Rule]] = PrivateAttr(
-        default_factory=dict
-    )
 
-    def identify(self, text: str, digest: str) -> None:
-        """Note the file as it was read, and its SHA-256; once, on loading."""
-        self._text, self._digest = text, digest
+    def identify(self, text: str) -> None:
+        """Note the file as it was read; once, on loading."""
+        self._text = text
 
     @property
     def text(self) -> str:
         """The file as it was read."""
         return self._text
 
-    @property
+    # Everything below is asked for with every event: cached in the instance, since a private
+    # attribute of pydantic costs a slow look-up each time.
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the text, in hex: the policy's identity."""
-        return self._digest
+        return hashlib.sha256(self._text.encode()).hexdigest()
+
+    @cached_property
+    def _modes(self) -> dict[str, dict[str | None, list[Rule]]]:
+        return {}
+
+    @cached_property
+    def _readers(self) -> dict[tuple[str | None, frozenset[str]], list[Rule]]:
+        return {}
 
     @cached_property
     def _rules_by_id(self) -> dict[str, Rule]:

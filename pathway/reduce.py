@@ -161,7 +161,8 @@ def _attendance(
         _return(record, fact)
         if data.kind == "individual":
             record.individual = Known(value=True, at=fact.time, ref=ref(fact))
-    return ("attendance", "contact")
+        return ("attendance", "contact", "leave") if record.leaves else ("attendance", "contact")
+    return ("attendance",)
 
 
 def _return(record: Record, fact: Event) -> None:

@@ -11,6 +11,7 @@ from handlers.cli.root import app, say
 from handlers.simulation import CLEAN, REALISTIC, cohort, story, to_jsonl
 from pathway import diagram as diagrams
 from pathway import policy as policies
+from pathway.policy_page import render
 from schemas import export
 from schemas.instants import parse_instant
 
@@ -31,8 +32,6 @@ def policy_check(file: File) -> None:
 @policy.command("page")
 def policy_page(file: Annotated[Path | None, typer.Argument()] = None) -> None:
     """Print a policy as a table that a medical director can read (Markdown)."""
-    from pathway.policy_page import render
-
     say(render(policies.load_file(file) if file else policies.default()).rstrip("\n"))
 
 

@@ -32,6 +32,7 @@ from pathway.conditions.base import (
     all_of,
     any_of,
     earliest,
+    is_timed,
 )
 
 
@@ -229,5 +230,6 @@ __all__ = [
     "View",
     "earliest",
     "in_words",
+    "is_timed",
     "parse",
 ]

@@ -99,6 +99,11 @@ class NoShowsCounted(_OnNoShows):
 
 Mark = Literal["referral", "state", "contact", "individual_session", "left_residential"]
 PAUSED_BY_LEAVE = frozenset({"contact", "individual_session"})
+# A change of state judges every rule anew, so a mark that only moves set needs no topic.
+READ_BY_MARK = {
+    "contact": frozenset({"contact", "leave"}),
+    "individual_session": frozenset({"attendance", "leave"}),
+}
 MARKS_IN_WORDS = {
     "referral": "since the referral",
     "state": "since entering this level",
@@ -116,7 +121,6 @@ class Since(Condition):
     in these states: time in residential care is no time without contact.
     """
 
-    reads = frozenset({"attendance", "contact", "leave", "state"})
     mark: Mark
     weeks: int | None = Field(default=None, ge=1)
     days: int | None = Field(default=None, ge=1)
@@ -129,6 +133,9 @@ class Since(Condition):
         if sum(count is not None for _, count in self._spans()) != 1:
             raise ValueError("give one of weeks, days, hours, business_days")
         return self
+
+    def topics(self) -> frozenset[str]:
+        return READ_BY_MARK.get(self.mark, frozenset())
 
     def _spans(self) -> tuple[tuple[str, int | None], ...]:
         return (

@@ -90,7 +90,7 @@ class Condition(BaseModel):
 
     def topics(self) -> frozenset[str]:
         """Everything that this condition reads, parts included."""
-        return frozenset().union(*(part.reads for part in self.parts()))
+        return self.reads
 
 
 def earliest(*instants: int | None) -> int | None:
@@ -99,12 +99,20 @@ def earliest(*instants: int | None) -> int | None:
     return min(known) if known else None
 
 
+def is_timed(part: Condition) -> bool:
+    """Can time alone change this part's answer?"""
+    return not isinstance(part, Group) and type(part).due is not Condition.due
+
+
 class Group(Condition):
     """Several conditions under one logic."""
 
     @abstractmethod
     def inside(self) -> tuple[Condition, ...]:
         """The parts, in the order of the policy."""
+
+    def topics(self) -> frozenset[str]:
+        return frozenset().union(*(member.topics() for member in self.inside()))
 
     def due(self, view: View) -> int | None:
         return earliest(*(member.due(view) for member in self.inside()))

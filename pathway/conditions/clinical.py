@@ -1,6 +1,7 @@
 """Conditions on screening criteria and assessment scores."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -92,11 +93,11 @@ class _OnScale(Condition):
         check_measure(self.instrument, self.measure)
         return self
 
-    @property
+    @cached_property
     def key(self) -> str:
         return f"{self.instrument}/{self.measure}"
 
-    @property
+    @cached_property
     def title(self) -> str:
         return self.instrument if self.measure == "total" else f"{self.instrument} {self.measure}"
 

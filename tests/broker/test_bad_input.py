@@ -296,22 +296,23 @@ async def test_a_thousand_malformed_hold_up_none_of_a_thousand_good(clinic: Clin
             assert ids == [f"{number:04d}" for each, number in order if each == patient]
 
 
-async def test_a_patient_who_cannot_be_folded_holds_up_nobody_else(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+@pytest.mark.parametrize("step", ["advance", "speak"])
+async def test_a_patient_for_whom_a_step_fails_holds_up_nobody_else(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, eventually: Eventually, step: str
 ) -> None:
     """A fault of ours: the patient's events stay at the broker until it is mended."""
     poor, rich = new_patient(), new_patient()
-    original = process.advance
+    original = getattr(process, step)
 
-    def broken(policies: Any, chart: Any, events: Any, history: Any) -> Any:  # noqa: ANN401
-        if chart.patient == poor:
+    def broken(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - passed on
+        if any(getattr(each, "patient", None) == poor for each in arguments):
             raise ZeroDivisionError("a fault of ours")
-        return original(policies, chart, events, history)
+        return original(*arguments, **named)
 
     monkeypatch.setattr(receive, "AGAIN", 0.2)
     async with clinic.working() as worker:
         with monkeypatch.context() as faulty:
-            faulty.setattr(process, "advance", broken)
+            faulty.setattr(process, step, broken)
             await clinic.publish(event(poor))
             await clinic.publish(event(rich))
             await eventually(lambda: clinic.of("transition", rich))

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
+from handlers.app import Worker
 from handlers.embedded import EmbeddedNats
 from handlers.streams import ACK_WAIT, StreamNames
 from pathway import process
-from pathway.store.errors import StoreError, StoreLockedError
+from pathway.store.errors import StaleOwnerError, StoreError, StoreLockedError
+from pathway.store.open import open_store
 from schemas.outbound import OUTBOUND_TYPES
 from tests.broker.clinic import Clinic, Eventually, applied, event, new_patient
 
@@ -246,10 +248,33 @@ async def test_a_part_that_breaks_takes_the_worker_with_it(
         raise ZeroDivisionError("a fault of ours")
 
     monkeypatch.setattr(worker.scheduler, "run", broken)
+    with pytest.raises(ZeroDivisionError):
+        await run(worker)
+
+
+async def test_a_worker_whose_database_was_taken_over_ends_at_the_next_timer(
+    clinic: Clinic, eventually: Eventually
+) -> None:
+    patient = new_patient()
+    worker = clinic.worker(clock="2026-01-05T12:00:00Z x86400")  # a day a second
+    running = asyncio.create_task(run(worker))
+    await eventually(lambda: worker.relay)
+    await clinic.publish(event(patient))
+    await eventually(lambda: clinic.of("transition", patient))
+    other = open_store(clinic.database)
+    await other.open()
+    await other.claim()
+    with pytest.raises(StaleOwnerError):
+        await running
+    assert overdue(clinic, patient) == []
+    await other.close()
+
+
+async def run(worker: Worker) -> None:
+    """To its end, as the command does; its signals are given back to pytest."""
     try:
-        with pytest.raises(ZeroDivisionError):
-            async with asyncio.timeout(10):
-                await worker.run()
+        async with asyncio.timeout(20):
+            await worker.run()
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # they belong to pytest
+        for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(number)

@@ -61,7 +61,7 @@ def _policy(body: dict[str, Any], name: str) -> Policy | None:
         policy = Policy.model_validate(body)
     except ValidationError:
         return None  # what the policy language itself refuses
-    policy.identify(name, hashlib.sha256(name.encode()).hexdigest())
+    policy.identify(name)
     return policy
 
 

@@ -43,6 +43,7 @@ JUDGED = {
     "decision-refused",
     "decision-lapsed",
 }
+BEGIN = ("iop", "iop", "php", "residential", "step_down")
 GOOD = {
     "medically_stable": True,
     "acute_withdrawal": False,
@@ -290,12 +291,12 @@ class AgainstModel(RuleBasedStateMachine):
             self.model.now += 1
         self.rank = -1
 
-    @initialize(state=st.sampled_from(["none", "referral", "iop", "iop", "php", "residential"]))
+    @initialize(state=st.sampled_from(["none", "referral", *BEGIN]))
     def begin(self, state: str) -> None:
         """Most histories begin where the rules speak."""
         if state != "none":
             self.referral()
-        if state in {"iop", "php", "residential"}:
+        if state in BEGIN:
             self._screen(dict(GOOD))
             self.decision_of(state, confirm=True, override=False)
 
@@ -341,8 +342,8 @@ class AgainstModel(RuleBasedStateMachine):
     @rule()
     def three_no_shows(self) -> None:
         for _ in range(3):
-            self._session("no_show")
             self.pass_hours(24)
+            self._session("no_show")
 
     def _session(self, status: str) -> None:
         data: dict[str, object] = {"kind": "group", "status": status, "scheduled_minutes": 60}
@@ -365,19 +366,31 @@ class AgainstModel(RuleBasedStateMachine):
         self.model.settle()
 
     @rule()
+    def harm(self) -> None:
+        self.self_harm()
+
     def self_harm(self) -> None:
+        """An urgent report."""
         event = self.tell("report", "safety.reported", {"kind": "self_harm"})
         self.model.report(event.id)
         self.model.settle()
 
     @rule(reached=st.booleans())
     def call(self, reached: bool) -> None:  # noqa: FBT001
+        self.call_of(reached=reached)
+
+    def call_of(self, *, reached: bool) -> None:
+        """Somebody tries to reach the patient."""
         self.tell("contact", "contact.made", {"channel": "phone", "reached": reached})
         self.model.contact(reached=reached)
         self.model.settle()
 
     @rule(hours=st.sampled_from([1, 24, 100, 400, None]))
     def leave(self, hours: int | None) -> None:
+        self.leave_of(hours)
+
+    def leave_of(self, hours: int | None) -> None:
+        """A leave from now on; open-ended without hours."""
         if RANKS.index("leave") < self.rank:
             self.pass_hours(1)
         begin = START + self.model.now * HOUR
@@ -422,7 +435,42 @@ class AgainstModel(RuleBasedStateMachine):
         self.model.decide(to, confirm=confirm, override=override)
         self.model.settle()
 
+    @rule(hours=st.sampled_from([1, 24, 340]), choice=st.integers(0, 3))
+    def move_on(self, hours: int, choice: int) -> None:
+        """A legal move, whatever guards say, after a while at this level."""
+        self.pass_hours(hours)
+        ways = sorted(DECISIONS.get(self.model.state or "", ()))
+        if ways:
+            self.decision_of(ways[choice % len(ways)], confirm=True, override=True)
+
+    @rule(away=st.sampled_from([24, 100]), more=st.sampled_from([335, 336]))
+    def quiet_weeks(self, away: int, more: int) -> None:
+        """A call, a leave, and nothing for fourteen days, or an hour less."""
+        self.call_of(reached=True)
+        self.leave_of(away)
+        self.pass_hours(away + more)
+
+    @rule(then=st.sampled_from(["report", "decline", "discharge", "wait", "clear"]))
+    def blocked_decision(self, then: str) -> None:
+        """A decision that must wait, and what may end the waiting."""
+        self._screen({"needs_24h_supervision": True})
+        self.decision_of("php", confirm=True, override=False)
+        self.pass_hours(1)
+        match then:
+            case "report":
+                self.self_harm()
+            case "decline":
+                self.decision_of("php", confirm=False, override=False)
+            case "discharge":
+                self.discharge(0)
+            case "wait":
+                self.pass_hours(71)
+        self._screen({"needs_24h_supervision": False})
+
     @rule(rarely=st.integers(0, 3))
+    def discharge_rarely(self, rarely: int) -> None:
+        self.discharge(rarely)
+
     def discharge(self, rarely: int) -> None:
         if rarely == 0:
             self.tell("discharge", "discharge.recorded", {"reason": "other", "decided_by": "c"})
