@@ -70,7 +70,7 @@ async def measure(url: str, now: int, rounds: int) -> None:
 
     reader = BoardReader(store, default(), lambda: now, accessed)
     began = time.monotonic()
-    async with reader.following(), serving(make_board(reader, TOKEN), "127.0.0.1", None) as base:
+    async with serving(make_board(reader, TOKEN), "127.0.0.1", None) as base, reader.following():
         await reader.follower.caught_up.wait()
         people = len(reader.projection.people)
         took = time.monotonic() - began
@@ -98,8 +98,7 @@ async def _run(patients: int, rounds: int, directory: Path) -> None:
     now = START + admission_days(patients) * DAY + AFTER
     file = directory / f"board-{patients}.db"
     url = f"sqlite:///{file.absolute()}"
-    if not file.exists():
-        directory.mkdir(parents=True, exist_ok=True)
+    if not await asyncio.to_thread(file.exists):
         await asyncio.to_thread(upgrade, url)
         await fill(url, patients, now)
     await measure(url, now, rounds)
@@ -112,6 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--data", type=Path, default=Path(".pathway/bench"))
     asked = parser.parse_args()
+    asked.data.mkdir(parents=True, exist_ok=True)
     asyncio.run(_run(asked.patients, asked.rounds, asked.data))
 
 

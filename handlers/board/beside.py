@@ -71,7 +71,8 @@ class BoardBeside:
                 Route("/", lambda _: RedirectResponse(f"{PATH}/")),
             ]
         )
-        async with reader.following(), serving(site, self.host, self.port) as url:
+        # In this order: at the end open pages are let go first, which the server waits for.
+        async with serving(site, self.host, self.port) as url, reader.following():
             self.url = f"{url}{PATH}/"
             log.info("board_serving", url=self.url)
             yield

@@ -1,12 +1,13 @@
 """Patients by level, today and over the last weeks; who came and went."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from handlers.board.projection import Move, Projection
 from handlers.board.words import CARE, PRESENT, WAITING
-from handlers.board.worklist import standing
+from handlers.board.worklist import Row
 
 WEEKS: Final = 12
 RECENT: Final = 7  # days of coming and going
@@ -79,8 +80,8 @@ class Census:
     more: int  # moves not listed
 
 
-def census(projection: Projection, today: int, patience: int) -> Census:
-    """The page for a local day (ordinal); see `worklist.standing` for `patience`."""
+def census(projection: Projection, today: int, standing: Sequence[Row]) -> Census:
+    """The page for a local day (ordinal), with what stands."""
     days = [today - 7 * back for back in range(WEEKS - 1, -1, -1)]
     past = projection.census_on(days)
     now = projection.census()
@@ -91,7 +92,7 @@ def census(projection: Projection, today: int, patience: int) -> Census:
         in_care=sum(now.get(state, 0) for state in CARE),
         came=sum(move.to == "referral" for move in recent),
         went=sum(move.to == "discharged" for move in recent),
-        urgent=sum(row.item.severity == "urgent" for row in standing(projection, patience)),
+        urgent=sum(row.item.severity == "urgent" for row in standing),
         bars=_bars(now, past[-2]),
         weeks=_columns(days, past),
         moves=recent[:SHOWN],

@@ -1,4 +1,4 @@
-"""One patient's facts as people should see them: what stands, what came late, what was corrected."""
+"""One patient's facts as people should see them: what stands, came late, was corrected."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

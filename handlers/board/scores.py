@@ -78,7 +78,7 @@ def _chart(axis: Axis, each: Series) -> Lane:
     def y(value: float) -> float:
         return height - 5 - value / each.highest * (height - 10)
 
-    found.shapes += [draw.line(LEFT, y(v), WIDTH - RIGHT, y(v), "grid") for v in (0, each.highest)]
+    found.shapes.append(draw.rect(LEFT, 0, WIDTH - RIGHT - LEFT, height, "panel"))
     for limit in each.limits:
         title = f"{each.title} {limit.sign} {limit.value}: {'; '.join(limit.rules)}"
         at = y(limit.value)

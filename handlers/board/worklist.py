@@ -1,7 +1,7 @@
 """What stands and waits for a person: urgent first, then the oldest."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
@@ -71,11 +71,9 @@ class Worklist:
     pages: int
 
 
-def worklist(projection: Projection, wanted: Wanted, page: int, patience: int) -> Worklist:
-    """The page as filtered; `page` counts from 1. See `standing` for `patience`."""
-    everything = standing(projection, patience)
+def worklist(everything: Sequence[Row], wanted: Wanted, page: int) -> Worklist:
+    """The page as filtered, of what is `standing`; `page` counts from 1."""
     found = [row for row in everything if wanted.fits(row)]
-    found.sort(key=lambda row: (RANK.get(row.item.severity, 9), row.item.at, row.item.id))
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(1, page), pages)
     counts = Counter(row.item.severity for row in everything)
@@ -92,13 +90,15 @@ def worklist(projection: Projection, wanted: Wanted, page: int, patience: int) -
 
 
 def standing(projection: Projection, patience: int) -> list[Row]:
-    """Everything that stands, a reminder together with its alert.
+    """Everything that stands, urgent first, then the oldest; a reminder with its alert.
 
     Args:
         projection: what was told.
         patience: how long (µs) after an urgent alert its reminder comes, by the policy.
     """
-    return [row for person in list(projection.people.values()) for row in _rows(person, patience)]
+    people = [person for person in list(projection.people.values()) if person.items]
+    rows = [row for person in people for row in _rows(person, patience)]
+    return sorted(rows, key=lambda row: (RANK.get(row.item.severity, 9), row.item.at, row.item.id))
 
 
 def _rows(person: Person, patience: int) -> list[Row]:

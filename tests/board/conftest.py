@@ -43,7 +43,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     with running_up(tmp_path_factory.mktemp("board"), clock=NOW, settle="0.1") as running:
         bodies = [message.body for message in story(date(2026, 1, 5))]
         taken_back = next(n for n, body in enumerate(bodies) if b"care.event.retracted" in body)
-        cohorts = cohort(24, 7, date(2025, 12, 29), until=parse_instant(NOW))
+        cohorts = cohort(16, 7, date(2025, 12, 29), until=parse_instant(NOW))
         bodies[taken_back:taken_back] = [m.body for m in cohorts if b"\n" not in m.body]
         running.publish(*bodies[:taken_back])  # only what was announced can be taken back
         running.publish(*bodies[taken_back:])

@@ -310,13 +310,16 @@ async def test_a_patient_for_whom_a_step_fails_holds_up_nobody_else(
         return original(*arguments, **named)
 
     monkeypatch.setattr(receive, "AGAIN", 0.2)
-    async with clinic.working() as worker:
-        with monkeypatch.context() as faulty:
-            faulty.setattr(process, step, broken)
-            await clinic.publish(event(poor))
-            await clinic.publish(event(rich))
+    async with clinic.working():
+        pass  # makes the streams
+    await clinic.publish(event(poor))
+    await clinic.publish(event(rich))
+    with monkeypatch.context() as faulty:
+        faulty.setattr(process, step, broken)
+        async with clinic.working() as worker:
             await eventually(lambda: clinic.of("transition", rich))
             assert await applied(worker, poor) == []
             assert await worker.store.parked() == []
+    async with clinic.working() as worker:
         await eventually(lambda: clinic.of("transition", poor))
         assert len(await applied(worker, poor)) == 1

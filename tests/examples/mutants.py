@@ -1,7 +1,6 @@
 """Every small change that a hand could make to the default policy's rules, one at a time."""
 
 import copy
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,7 +46,8 @@ def _other_tables(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"without the move from {source} to {move['to']}", altered
         if "flag" in move:
             unflagged = {key: value for key, value in move.items() if key != "flag"}
-            yield f"without the flag {move['flag']}", _put(body, "moves", place, unflagged)
+            what = f"without the flag {move['flag']} from {move['from'][0]}"
+            yield what, _put(body, "moves", place, unflagged)
     yield "medication counts", {**body, "uncounted_kinds": []}
 
 

@@ -339,11 +339,14 @@ class AgainstModel(RuleBasedStateMachine):
     def session(self, status: str) -> None:
         self._session(status)
 
-    @rule()
-    def three_no_shows(self) -> None:
+    @rule(called=st.booleans())
+    def three_no_shows(self, called: bool) -> None:  # noqa: FBT001
+        """And perhaps somebody reaches the patient in that very hour."""
         for _ in range(3):
             self.pass_hours(24)
             self._session("no_show")
+        if called:
+            self.call_of(reached=True)
 
     def _session(self, status: str) -> None:
         data: dict[str, object] = {"kind": "group", "status": status, "scheduled_minutes": 60}
@@ -443,12 +446,15 @@ class AgainstModel(RuleBasedStateMachine):
         if ways:
             self.decision_of(ways[choice % len(ways)], confirm=True, override=True)
 
-    @rule(away=st.sampled_from([24, 100]), more=st.sampled_from([335, 336]))
-    def quiet_weeks(self, away: int, more: int) -> None:
+    @rule(away=st.sampled_from([24, 100, None]), more=st.sampled_from([335, 336]))
+    def quiet_weeks(self, away: int | None, more: int) -> None:
         """A call, a leave, and nothing for fourteen days, or an hour less."""
         self.call_of(reached=True)
         self.leave_of(away)
-        self.pass_hours(away + more)
+        self.pass_hours(away or 400)
+        if away is None:
+            self._session("attended")
+        self.pass_hours(more)
 
     @rule(then=st.sampled_from(["report", "decline", "discharge", "wait", "clear"]))
     def blocked_decision(self, then: str) -> None:
@@ -528,7 +534,7 @@ def said(folded: Folded) -> list[tuple[str, int | None, int | None]]:
 
 
 AgainstModel.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=30,
     deadline=None,
     phases=[phase for phase in Phase if phase is not Phase.explain],  # it takes minutes here
