@@ -55,7 +55,7 @@ def _decision(number: int, to: str) -> dict[str, Any]:
     }
 
 
-# (day, entity and verb, data)
+# Each step: the day it happens on, entity and verb, and the data.
 JOURNEY: Final[list[tuple[int, str, dict[str, Any]]]] = [
     (0, "referral.received", {"referral_id": "r1", "priority": "routine"}),
     (1, "screening.started", {"screening_id": "s1"}),

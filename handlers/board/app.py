@@ -66,8 +66,9 @@ class _Pages:
     async def census(self, request: Request) -> Response:
         """Patients by level, today and over the last weeks; who came and went."""
         reader, today = self._reader, self._today()
+        stands = await reader.standing()
         shown = await reader.cached(
-            ("census", today), lambda: census(reader.projection, today, reader.patience)
+            ("census", today), lambda: census(reader.projection, today, stands)
         )
         return self._page(request, "census.html", "census", census=shown)
 
@@ -88,7 +89,7 @@ class _Pages:
         wanted = Wanted.of(request.query_params)
         page = _number(request, "page", 1)
         reader = self._reader
-        shown = await asyncio.to_thread(worklist, reader.projection, wanted, page, reader.patience)
+        shown = worklist(await reader.standing(), wanted, page)
         needed = {row.item.policy for row in shown.rows}
         policies = await reader.policies(needed)
         return self._page(request, "worklist.html", "worklist", list=shown, policies=policies)

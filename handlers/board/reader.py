@@ -11,6 +11,7 @@ from handlers.board.live import Live
 from handlers.board.operations import Operations, from_store
 from handlers.board.projection import Projection
 from handlers.board.words import Times
+from handlers.board.worklist import Row, standing
 from pathway.policy import Policy
 from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, OutboxRow, PatientRow, Store
@@ -119,6 +120,13 @@ class BoardReader:
     async def proof(self, patient: str) -> Proof | None:
         """The state of a patient's audit proof; None where there is no audit log."""
         return None if self._proof is None else await self._proof(patient)
+
+    async def standing(self) -> list[Row]:
+        """Everything that stands, urgent first."""
+        rows: list[Row] = await self.cached(
+            "standing", lambda: standing(self.projection, self.patience)
+        )
+        return rows
 
     async def cached(self, key: object, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - any page
         """What `make` returns, made anew only after a change; in a thread, off the event loop."""

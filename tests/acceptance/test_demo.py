@@ -36,13 +36,13 @@ def place(lines: list[str], pattern: str) -> int:
     return found[0]
 
 
-def test_it_fits_a_screen_and_says_what_this_is(shown: tuple[list[str], Path]):
+def test_it_fits_a_screen_and_says_what_this_is(shown: tuple[list[str], Path]) -> None:
     lines, _ = shown
     assert len(lines) <= MOST_LINES
     assert "care pathway worker" in lines[0].lower()
 
 
-def test_one_patients_weeks_are_told_in_order(shown: tuple[list[str], Path]):
+def test_one_patients_weeks_are_told_in_order(shown: tuple[list[str], Path]) -> None:
     lines, _ = shown
     story = [
         r"wk  1 \w{3} · IOP confirmed by physician",
@@ -62,7 +62,9 @@ def test_one_patients_weeks_are_told_in_order(shown: tuple[list[str], Path]):
         start += place(lines[start:], pattern) + 1
 
 
-def test_the_cohort_the_crash_and_the_counts_come_after_the_story(shown: tuple[list[str], Path]):
+def test_the_cohort_the_crash_and_the_counts_come_after_the_story(
+    shown: tuple[list[str], Path],
+) -> None:
     lines, _ = shown
     bars = place(lines, r"^  iop +\d+ █")
     crash = place(
@@ -76,7 +78,7 @@ def test_the_cohort_the_crash_and_the_counts_come_after_the_story(shown: tuple[l
     assert place(lines, "wk 12") < bars < crash < counts
 
 
-def test_the_three_commands_work_after_it_has_exited(shown: tuple[list[str], Path]):
+def test_the_three_commands_work_after_it_has_exited(shown: tuple[list[str], Path]) -> None:
     lines, data = shown
     tries = lines[place(lines, "^Try:") + 1 :]
     assert len(tries) == 3
@@ -89,7 +91,7 @@ def test_the_three_commands_work_after_it_has_exited(shown: tuple[list[str], Pat
     assert pathway("timeline", "P-0001", "--data", data, "--json").json["state"] == "aftercare"
 
 
-def test_it_counts_as_json(tmp_path: Path):
+def test_it_counts_as_json(tmp_path: Path) -> None:
     report = pathway("demo", "--patients", "10", "--data", tmp_path / "d", "--json").json
     assert report["verified"] is True
     assert report["events"] == report["applied"] + report["duplicates"] + report["parked"]
@@ -99,7 +101,7 @@ def test_it_counts_as_json(tmp_path: Path):
     }  # fmt: skip
 
 
-def test_it_clears_nothing_that_is_not_its_own(tmp_path: Path):
+def test_it_clears_nothing_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     result = pathway("demo", "--data", tmp_path)
     assert (result.code, result.error) == (1, "demo_failed")

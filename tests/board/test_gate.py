@@ -130,7 +130,9 @@ async def test_a_page_holds_no_inline_script_or_style(
     async with reader.following():
         await reader.follower.caught_up.wait()
         for path in ("/", "/worklist", "/patients", f"/patients/{KEY}", "/flow", "/operations"):
-            text = (await ask(board, path, authorization=BEARER)).text
+            answer = await ask(board, path, authorization=BEARER)
+            text = answer.text
+            assert answer.status == 200
             assert "</html>" in text
             assert "style=" not in text
             assert "<script>" not in text

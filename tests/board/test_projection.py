@@ -118,7 +118,8 @@ async def test_a_sankey_loses_nobody(reader: BoardReader) -> None:
 
 
 async def test_the_newest_column_is_the_census(reader: BoardReader) -> None:
-    shown = census(reader.projection, reader.times.date(NOW).toordinal(), reader.patience)
+    today = reader.times.date(NOW).toordinal()
+    shown = census(reader.projection, today, await reader.standing())
     assert shown.weeks.columns[-1].total == shown.in_care + shown.waiting
     assert {bar.state: bar.patients for bar in shown.bars if bar.patients} == {
         part.state: part.patients for part in shown.weeks.columns[-1].parts
@@ -133,17 +134,13 @@ async def test_outcomes_are_of_ended_iop_episodes(reader: BoardReader) -> None:
 
 
 async def test_filters_narrow_and_pages_turn(reader: BoardReader) -> None:
-    projection = reader.projection
-    everything = worklist(projection, Wanted(), 1, reader.patience)
-    by_kind = [
-        worklist(projection, Wanted(kind=kind), 1, reader.patience).found
-        for kind in ("alert", "recommendation")
-    ]
+    rows = await reader.standing()
+    everything = worklist(rows, Wanted(), 1)
+    by_kind = [worklist(rows, Wanted(kind=k), 1).found for k in ("alert", "recommendation")]
     assert sum(by_kind) == everything.found == everything.standing
     assert everything.pages > 1
-    last = worklist(projection, Wanted(), 10_000, reader.patience)
-    assert last.page == everything.pages
-    assert worklist(projection, Wanted(patient="nobody"), 1, reader.patience).found == 0
+    assert worklist(rows, Wanted(), 10_000).page == everything.pages
+    assert worklist(rows, Wanted(patient="nobody"), 1).found == 0
 
 
 def test_an_interval_holds_its_share() -> None:

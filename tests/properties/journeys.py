@@ -5,6 +5,7 @@ equal; ids are few so that revisions, retractions and retractions of retractions
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -80,75 +81,112 @@ def _responses(name: str, value: int, ninth: int, score: int | None) -> dict[str
     return found if score is None else found | {"score": score}
 
 
+def _referral(draw: st.DrawFn, _: int, name: str) -> dict[str, Any]:
+    return {"referral_id": name, "priority": draw(st.sampled_from(("routine", "urgent")))}
+
+
+def _coverage(draw: st.DrawFn, _: int, __: str) -> dict[str, Any]:
+    payer = draw(st.sampled_from(("medicare", "commercial")))
+    return {"status": draw(st.sampled_from(("verified", "denied"))), "payer": payer}
+
+
+def _screening(draw: st.DrawFn, _: int, name: str) -> dict[str, Any]:
+    return {"screening_id": name, "criteria": draw(_criteria())}
+
+
+def _plan(draw: st.DrawFn, _: int, __: str) -> dict[str, Any]:
+    return {"goals_total": 2, "goals_met": draw(st.integers(0, 2)), "hours_per_week": 8.0}
+
+
+def _aftercare_plan(draw: st.DrawFn, _: int, name: str) -> dict[str, Any]:
+    parts = ("outpatient_therapy", "support_groups", "relapse_prevention")
+    return {"plan_id": name, **{part: draw(st.booleans()) for part in parts}}
+
+
+def _certification(draw: st.DrawFn, when: int, _: str) -> dict[str, Any]:
+    return {
+        "kind": "payer_authorization",
+        "level": draw(st.sampled_from(("iop", "php"))),
+        "certified_from": format_instant(when),
+        "certified_until": format_instant(when + draw(st.integers(0, 40)) * DAY),
+    }
+
+
+def _attendance(draw: st.DrawFn, when: int, name: str) -> dict[str, Any]:
+    statuses = ("attended", "no_show", "no_show", "excused", "cancelled_by_program")
+    status = draw(st.sampled_from(statuses))
+    minutes = draw(st.sampled_from((60, 180, 600)))
+    kind = draw(st.sampled_from(("group", "individual", "medication")))
+    return _session(when, name + draw(names), status, minutes, kind)
+
+
+def _assessment(draw: st.DrawFn, _: int, name: str) -> dict[str, Any]:
+    each, ninth = draw(st.integers(0, 3)), draw(st.integers(0, 1))
+    return _responses(name, each, ninth, draw(st.sampled_from((None, None, 35))))
+
+
+def _report(draw: st.DrawFn, _: int, name: str) -> dict[str, Any]:
+    kinds = ("relapse", "overdose", "self_harm", "hospitalization")
+    return {"report_id": name, "kind": draw(st.sampled_from(kinds))}
+
+
+def _leave(draw: st.DrawFn, when: int, name: str) -> dict[str, Any]:
+    begins = when - draw(st.integers(0, 5)) * DAY
+    data = {"leave_id": name, "from": format_instant(begins), "reason": "vacation"}
+    if draw(st.booleans()):
+        data["until"] = format_instant(begins + draw(st.integers(0, 9)) * DAY)
+    return data
+
+
+def _decision(draw: st.DrawFn, _: int, name: str) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "decision_id": name + draw(names),
+        "to": draw(st.sampled_from(STATES)),
+        "confirm": draw(st.sampled_from((True, True, True, False))),
+        "decided_by": "c1",
+        "reason_code": "x",
+    }
+    if draw(st.integers(0, 5)) == 0:
+        data["override"] = {"reason": "clinical judgment"}
+    if draw(st.integers(0, 5)) == 0:
+        data["from"] = draw(st.sampled_from(STATES))
+    return data
+
+
+def _discharge(draw: st.DrawFn, _: int, __: str) -> dict[str, Any]:
+    return {"reason": "completed", "decided_by": "c1", "role": draw(st.sampled_from(ROLES))}
+
+
+Builder = Callable[[st.DrawFn, int, str], dict[str, Any]]
+BUILDERS: Final[dict[str, Builder]] = {
+    "referral.received": _referral,
+    "coverage.recorded": _coverage,
+    "screening.started": lambda _, __, name: {"screening_id": name},
+    "screening.completed": _screening,
+    "treatment_plan.updated": _plan,
+    "step_down_plan.completed": lambda _, __, name: {"plan_id": name},
+    "aftercare_plan.completed": _aftercare_plan,
+    "certification.recorded": _certification,
+    "attendance.recorded": _attendance,
+    "assessment.completed": _assessment,
+    "safety.reported": _report,
+    "contact.made": lambda draw, _, __: {"channel": "phone", "reached": draw(st.booleans())},
+    "leave.recorded": _leave,
+    "follow_up.completed": lambda draw, _, __: {"day": draw(st.sampled_from((30, 90, 365)))},
+    "alert.closed": lambda draw, _, __: {
+        "alert_id": f"a{draw(st.integers(0, 3))}", "closed_by": "c1", "outcome": "plan_made"
+    },
+    "decision.recorded": _decision,
+    "discharge.recorded": _discharge,
+}  # fmt: skip
+FREQUENT: Final = (*BUILDERS, *3 * ["decision.recorded", "attendance.recorded"])
+
+
 @st.composite
 def facts(draw: st.DrawFn) -> tuple[str, int, dict[str, Any]]:
-    """One event's type, time and data; admissions and decisions are frequent."""
-    when, name = draw(times), draw(names)
-    kind = draw(
-        st.sampled_from(
-            (
-                "referral.received", "screening.completed", "decision.recorded",
-                "decision.recorded", "decision.recorded", "attendance.recorded",
-                "attendance.recorded", "attendance.recorded", "assessment.completed",
-                "assessment.completed", "contact.made", "leave.recorded", "safety.reported",
-                "coverage.recorded", "screening.started", "treatment_plan.updated",
-                "step_down_plan.completed", "aftercare_plan.completed",
-                "certification.recorded", "follow_up.completed", "discharge.recorded",
-            )
-        )
-    )  # fmt: skip
-    data: dict[str, Any]
-    match kind:
-        case "referral.received":
-            data = {"referral_id": name, "priority": draw(st.sampled_from(("routine", "urgent")))}
-        case "coverage.recorded":
-            payer = draw(st.sampled_from(("medicare", "commercial")))
-            data = {"status": draw(st.sampled_from(("verified", "denied"))), "payer": payer}
-        case "screening.started":
-            data = {"screening_id": name}
-        case "screening.completed":
-            data = {"screening_id": name, "criteria": draw(_criteria())}
-        case "treatment_plan.updated":
-            data = {"goals_total": 2, "goals_met": draw(st.integers(0, 2)), "hours_per_week": 8.0}
-        case "step_down_plan.completed":
-            data = {"plan_id": name}
-        case "aftercare_plan.completed":
-            parts = ("outpatient_therapy", "support_groups", "relapse_prevention")
-            data = {"plan_id": name, **{part: draw(st.booleans()) for part in parts}}
-        case "certification.recorded":
-            until = format_instant(when + draw(st.integers(0, 40)) * DAY)
-            data = {"kind": "payer_authorization", "level": draw(st.sampled_from(("iop", "php"))),
-                    "certified_from": format_instant(when), "certified_until": until}  # fmt: skip
-        case "attendance.recorded":
-            statuses = ("attended", "no_show", "no_show", "excused", "cancelled_by_program")
-            kinds = ("group", "individual", "medication")
-            data = _session(when, name + draw(names), draw(st.sampled_from(statuses)),
-                            draw(st.sampled_from((60, 180, 600))), draw(st.sampled_from(kinds)))  # fmt: skip
-        case "assessment.completed":
-            data = _responses(name, draw(st.integers(0, 3)), draw(st.integers(0, 1)),
-                              draw(st.sampled_from((None, None, 35))))  # fmt: skip
-        case "safety.reported":
-            reported = st.sampled_from(("relapse", "overdose", "self_harm", "hospitalization"))
-            data = {"report_id": name, "kind": draw(reported)}
-        case "contact.made":
-            data = {"channel": "phone", "reached": draw(st.booleans())}
-        case "leave.recorded":
-            begins = when - draw(st.integers(0, 5)) * DAY
-            data = {"leave_id": name, "from": format_instant(begins), "reason": "vacation"}
-            if draw(st.booleans()):
-                data["until"] = format_instant(begins + draw(st.integers(0, 9)) * DAY)
-        case "follow_up.completed":
-            data = {"day": draw(st.sampled_from((30, 90, 365)))}
-        case "discharge.recorded":
-            data = {"reason": "completed", "decided_by": "c1", "role": draw(st.sampled_from(ROLES))}
-        case _:
-            data = {"decision_id": name + draw(names), "to": draw(st.sampled_from(STATES)),
-                    "confirm": draw(st.sampled_from((True, True, True, False))),
-                    "decided_by": "c1", "reason_code": "x"}  # fmt: skip
-            if draw(st.integers(0, 5)) == 0:
-                data["override"] = {"reason": "clinical judgment"}
-            if draw(st.integers(0, 5)) == 0:
-                data["from"] = draw(st.sampled_from(STATES))
+    """One event's type, time and data; decisions and sessions are frequent."""
+    when, name, kind = draw(times), draw(names), draw(st.sampled_from(FREQUENT))
+    data = BUILDERS[kind](draw, when, name)
     if draw(st.integers(0, 4)) == 0:
         data["revision"] = draw(st.integers(0, 2))
     return kind, when, data

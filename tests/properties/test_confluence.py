@@ -18,7 +18,9 @@ def at_once(events: list[Event]) -> tuple[bytes, list[Raised | Ended]]:
 
 
 @given(journeys(), st.data())
-def test_record_and_effects_do_not_depend_on_arrival(events: list[Event], data: st.DataObject):
+def test_record_and_effects_do_not_depend_on_arrival(
+    events: list[Event], data: st.DataObject
+) -> None:
     snapshot, effects = at_once(events)
     ward = Ward(round_trip=data.draw(st.booleans()))
     for batch in data.draw(batches(events)):
@@ -28,7 +30,7 @@ def test_record_and_effects_do_not_depend_on_arrival(events: list[Event], data: 
 
 
 @given(journeys(), st.data())
-def test_every_prefix_says_what_its_facts_say(events: list[Event], data: st.DataObject):
+def test_every_prefix_says_what_its_facts_say(events: list[Event], data: st.DataObject) -> None:
     ward = Ward()
     for batch in data.draw(batches(events)):
         ward.take(batch)
@@ -36,7 +38,7 @@ def test_every_prefix_says_what_its_facts_say(events: list[Event], data: st.Data
 
 
 @given(journeys())
-def test_effects_are_raised_once_and_end_once_in_order(events: list[Event]):
+def test_effects_are_raised_once_and_end_once_in_order(events: list[Event]) -> None:
     _, effects = at_once(events)
     raised = [each.key for each in effects if isinstance(each, Raised)]
     ended = [each.key for each in effects if isinstance(each, Ended)]

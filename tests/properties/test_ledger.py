@@ -22,7 +22,7 @@ def spoken(events: list[Event], data: st.DataObject) -> tuple[Ward, list[dict[st
 
 
 @given(journeys(), st.data())
-def test_chains_are_gap_free_and_linked(events: list[Event], data: st.DataObject):
+def test_chains_are_gap_free_and_linked(events: list[Event], data: st.DataObject) -> None:
     ward, messages = spoken(events, data)
     heads: dict[str, tuple[int, str | None]] = {}
     for row, message in zip(ward.messages, messages, strict=True):
@@ -35,7 +35,7 @@ def test_chains_are_gap_free_and_linked(events: list[Event], data: st.DataObject
 
 
 @given(journeys(), st.data())
-def test_a_subscriber_knows_what_stands(events: list[Event], data: st.DataObject):
+def test_a_subscriber_knows_what_stands(events: list[Event], data: st.DataObject) -> None:
     ward, messages = spoken(events, data)
     alerts: set[str] = set()
     recommendations: set[str] = set()
@@ -77,7 +77,7 @@ def test_a_subscriber_knows_what_stands(events: list[Event], data: st.DataObject
 
 
 @given(journeys(), st.data())
-def test_within_a_commit_the_withdrawn_come_first(events: list[Event], data: st.DataObject):
+def test_within_a_commit_the_withdrawn_come_first(events: list[Event], data: st.DataObject) -> None:
     ward = Ward()
     for batch in data.draw(batches(events)):
         before = len(ward.messages)

@@ -37,7 +37,7 @@ def rows_of(ward: Ward) -> list[JournalRow]:
 
 
 @given(journeys(), st.data())
-def test_a_replay_says_the_same_byte_for_byte(events: list[Event], data: st.DataObject):
+def test_a_replay_says_the_same_byte_for_byte(events: list[Event], data: st.DataObject) -> None:
     ward = Ward(round_trip=data.draw(st.booleans()))
     for batch in data.draw(batches(events)):
         ward.take(batch)
@@ -50,7 +50,7 @@ def test_a_replay_says_the_same_byte_for_byte(events: list[Event], data: st.Data
 
 @settings(max_examples=12)
 @given(journeys(), st.data())
-def test_what_the_real_flow_wrote_can_be_replayed(events: list[Event], data: st.DataObject):
+def test_what_the_real_flow_wrote_can_be_replayed(events: list[Event], data: st.DataObject) -> None:
     found = asyncio.run(_through_the_flow(data.draw(batches(events))))
     if found is None:
         return
