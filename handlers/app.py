@@ -120,7 +120,7 @@ class Worker:
 
     async def _reach_everything(self) -> None:
         await reach("database", self.store.open)
-        await self.processor.start()
+        await reach("ownership", self.processor.start)
         await reach("broker", self.broker.connect)
         harden(self.broker.config.connection_state.connection)
         await reach("streams", self._declare)

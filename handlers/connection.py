@@ -11,13 +11,18 @@ import structlog
 from nats.aio.client import Client
 
 from handlers.settings import Settings
-from pathway.store.errors import SchemaAheadError, SchemaBehindError, StoreError
+from pathway.store.errors import (
+    SchemaAheadError,
+    SchemaBehindError,
+    StoreCorruptError,
+    StoreError,
+)
 
 log = structlog.get_logger()
 
 FIRST_PAUSE: Final = 0.2  # seconds
 LAST_PAUSE: Final = 5.0
-FINAL: Final = (SchemaBehindError, SchemaAheadError)  # waiting does not mend these
+FINAL: Final = (SchemaBehindError, SchemaAheadError, StoreCorruptError)  # no waiting mends these
 
 
 def connect_options(settings: Settings, url: str) -> dict[str, Any]:

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathway import record as records
+from pathway.contradiction import Truth, key_for
 from pathway.effects import Effect
 from pathway.fold import extend, fold, follows
-from pathway.ledger import Chains, Speech, Truth, dump_chains, load_chains
+from pathway.ledger import Chains, Speech, dump_chains, load_chains
 from pathway.policy import ENGINE, Policy
 from pathway.record import Snapshot
 from pathway.reduce import ref
 from pathway.standing import standing
 from pathway.store.base import LedgerRow, PatientRow
 from schemas import outbound
-from schemas.inbound import AlertClosed, Event, TimeAdvanced
+from schemas.inbound import AlertClosed, DecisionRecorded, Event, TimeAdvanced
 
 
 @dataclass(slots=True)
@@ -70,8 +71,10 @@ class Advance:
     truth: Truth | None
 
     def effect_keys(self) -> Iterable[str]:
-        """Effects whose ledger rows are needed to speak."""
-        return dict.fromkeys(effect.key for effect in self.effects)
+        """Effects whose ledger rows are needed to speak; a move may end a contradiction."""
+        keys = dict.fromkeys(effect.key for effect in self.effects)
+        moves = (effect.key for effect in self.effects if effect.kind == "transition")
+        return keys | dict.fromkeys(map(key_for, moves))
 
 
 def can_extend(chart: Chart, events: Sequence[Event], known: set[tuple[str, str]]) -> bool:
@@ -94,6 +97,8 @@ def can_extend(chart: Chart, events: Sequence[Event], known: set[tuple[str, str]
             return False
         if isinstance(fact.data, AlertClosed) and fact.data.alert_id not in standing_alerts:
             return False  # perhaps an alert that only the ledger knows
+        if isinstance(fact.data, DecisionRecorded) and fact.data.override:
+            return False  # perhaps it restores what was contradicted, as only the ledger knows
     return True
 
 
@@ -113,8 +118,7 @@ def advance(
     stands = standing([*history, *events])
     folded = fold(policies, chart.policy, chart.patient, stands)
     chart.snapshot, chart.current_engine = folded.snapshot, True
-    refs = {ref(fact) for fact in stands.facts}
-    return Advance(folded.effects, Truth(refs, folded.snapshot.closures))
+    return Advance(folded.effects, Truth.of(stands.facts, folded.snapshot.closures))
 
 
 def speak(  # noqa: PLR0913 - what a unit of emission needs

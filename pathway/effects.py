@@ -2,7 +2,7 @@
 
 import uuid
 from hashlib import sha1
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -49,6 +49,17 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 Effect = Raised | Ended
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What was last published of an effect; enough to withdraw it without the fold."""
+
+    said: dict[str, Any]
+    at: int
+    episode: int
+    policy: str
+    causes: tuple[Ref, ...]
+    turn: int  # how many messages the patient had before this one
 
 
 def key_of(kind: Kind, *parts: str, cause: Cause) -> str:

@@ -153,7 +153,8 @@ def _settle(case: Case) -> None:
             moves.automatic(case)
         judgment.judge(case)
         if before == (case.record.state, case.record.since, case.snapshot.waiting is None):
-            return
+            break
+    judgment.recommend(case)
 
 
 def _fire_timers(case: Case, until: int) -> None:
@@ -163,7 +164,7 @@ def _fire_timers(case: Case, until: int) -> None:
         if due > until:
             return
         del dues[timer]
-        case.snapshot.last_timer = due
+        case.snapshot.last_timer = max(case.snapshot.last_timer, due)  # one may be set for the past
         case.cause = Cause(("timer", timer, due), due, ())
         case.view = View(case.policy, case.snapshot, case.record, due)
         _fire(case, timer)

@@ -25,9 +25,6 @@ def judge(case: Case) -> None:
         topics, case.touched = case.touched, set()
         for rule in case.policy.rules_reading(case.record.state, topics):
             judge_rule(case, rule)
-    if case.reselect:
-        case.reselect = False
-        _recommend(case)
 
 
 def judge_rule(case: Case, rule: Rule) -> None:
@@ -89,20 +86,32 @@ def _forget(case: Case, decline: Decline) -> None:
     case.snapshot.dues.pop(f"decline:{decline.rule}", None)
 
 
-def _recommend(case: Case) -> None:
-    """Let the most urgent, then the highest undeclined rule stand as the one recommendation."""
-    standing = case.snapshot.recommendation
-    found = candidates(case.policy, case.snapshot)
-    # max() keeps the first of equals: policy order decides.
-    best = max(found, key=lambda rule: rank(case.policy, rule), default=None)
+def recommend(case: Case) -> None:
+    """Let the most urgent, then the highest undeclined rule stand as the one recommendation.
+
+    Asked once for each fact or timer, after all moves: what is said of it is said once.
+    """
+    if not case.reselect:
+        return
+    case.reselect = False
+    standing, rule = case.snapshot.recommendation, foremost(case)
     if standing is not None:
-        held = next((rule for rule in found if rule.id == standing.rule), None)
-        keeps = held is not None and held.to == standing.to
-        if keeps and held and best and rank(case.policy, best) <= rank(case.policy, held):
+        if rule is not None and (rule.id, rule.to) == (standing.rule, standing.to):
             return
         resolve(case, "withdrawn")
-    if best is not None:
-        _raise(case, best)
+    if rule is not None:
+        _raise(case, rule)
+
+
+def foremost(case: Case) -> Rule | None:
+    """The rule that is to stand; of equals the one that stands already, then policy order."""
+    policy, standing = case.policy, case.snapshot.recommendation
+    stands = (standing.rule, standing.to) if standing else None
+
+    def place(rule: Rule) -> tuple[tuple[bool, int], bool]:
+        return rank(policy, rule), (rule.id, rule.to) == stands
+
+    return max(candidates(policy, case.snapshot), key=place, default=None)  # the first of equals
 
 
 def rank(policy: Policy, rule: Rule) -> tuple[bool, int]:

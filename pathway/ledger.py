@@ -6,15 +6,26 @@ told, oldest first. Nothing that was said is ever unsaid silently.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
 
-from pathway.alerts import CONTRADICTED
-from pathway.effects import Effect, Ended, Raised, Resolution, stable_id
-from pathway.record import Ref
+from pathway.contradiction import (
+    Note,
+    Truth,
+    alert_about,
+    decided_and_standing,
+    decode_note,
+    encode_note,
+    is_contradiction,
+    key_for,
+    outcome,
+    restored,
+    transition_of,
+)
+from pathway.effects import Effect, Ended, Raised, Resolution, Said, stable_id
 from pathway.store.base import LedgerRow, OutboxRow
 from schemas import outbound
 from schemas.instants import DAY
@@ -25,19 +36,7 @@ STANDING, ENDED, WITHDRAWN = "standing", "ended", "withdrawn"
 _encode = msgspec.json.Encoder().encode
 
 
-class Said(msgspec.Struct, frozen=True):
-    """What was last published of an effect; enough to withdraw it without the fold."""
-
-    said: dict[str, Any]
-    at: int
-    episode: int
-    policy: str
-    causes: tuple[Ref, ...]
-    turn: int  # how many messages the patient had before this one
-
-
 _decode_said = msgspec.json.Decoder(Said).decode
-_decode_key = msgspec.json.Decoder(list[Any]).decode
 
 
 class Chain(msgspec.Struct):
@@ -59,19 +58,6 @@ def dump_chains(chains: Chains) -> bytes:
 def load_chains(data: bytes) -> Chains:
     """The inverse of `dump_chains`."""
     return _decode_chains(data)
-
-
-@dataclass(slots=True, frozen=True)
-class Truth:
-    """The whole truth after a refold, to hold against the ledger.
-
-    Attributes:
-        standing: references of all standing facts.
-        closures: alerts that people closed and that the fold itself never raised.
-    """
-
-    standing: Collection[Ref]
-    closures: Mapping[str, tuple[int, str]]
 
 
 @dataclass(slots=True)
@@ -111,6 +97,8 @@ class Speech:
                 self._end(effect)
         if self.truth:
             self._contradict(lost, raised, self.truth)
+        else:
+            self._restore(raised)
 
     # -- saying ----------------------------------------------------------------------------------
 
@@ -188,7 +176,7 @@ class Speech:
         """Withdraw what is no longer true, or is true otherwise; returns what was withdrawn."""
         untrue = []
         for row in self.ledger.values():
-            if row.status == WITHDRAWN or _is_contradiction(row.key):
+            if row.status == WITHDRAWN or is_contradiction(row.key):
                 continue
             said, effect = _decode_said(row.said), raised.get(row.key)
             if effect is None or (effect.said, effect.at) != (said.said, said.at):
@@ -204,67 +192,52 @@ class Speech:
         """Alert people to decisions that were carried out, stand, and have lost their ground."""
         for row in lost:
             was = _decode_said(row.said)
-            if was.said.get("basis") != "decision" or _origin(row.key) not in truth.standing:
-                continue
-            alert = self._contradiction(row.key, was)
-            held = self.ledger.get(alert.key)
-            if not _restored(was, row.key, raised) and (held is None or held.status != STANDING):
-                self._raise(alert, note=row.said.decode())
-        for row in list(self.ledger.values()):
-            if row.status == STANDING and _is_contradiction(row.key):
-                self._settle_contradiction(row, raised, truth)
+            if decided_and_standing(row.key, was, truth) and not restored(
+                row.key, was, raised, truth
+            ):
+                self._contradict_one(row.key, was, truth)
+        # By key: the store gives the rows in another order than a replay has them.
+        for key in sorted(filter(is_contradiction, self.ledger)):
+            self._settle_contradiction(key, raised, truth)
 
-    def _contradiction(self, transition: str, was: Said) -> Raised:
-        key = _encode(["alert", CONTRADICTED.rule, CONTRADICTED.name, transition]).decode()
-        said: dict[str, object] = {
-            "alert_id": stable_id(self.patient, key),
-            "alert": CONTRADICTED.name,
-            "severity": CONTRADICTED.severity,
-            "rule": CONTRADICTED.rule,
-        }
-        return Raised("alert", key, was.at, was.episode, was.policy, was.causes, said, {})
+    def _settle_contradiction(self, key: str, raised: Mapping[str, Raised], truth: Truth) -> None:
+        row, transition = self.ledger[key], transition_of(key)
+        note = decode_note(row.note)
+        closed = truth.closures.get(stable_id(self.patient, key))
+        ends = outcome(transition, note, raised, truth, closed)
+        if ends is None and row.status == ENDED:
+            self._contradict_one(transition, note.was, truth)
+        elif ends is not None and row.status == STANDING:
+            self._end_contradiction(row, *ends)
+        if closed and ends and ends[0] == "cleared":  # that closing answers no later alert
+            note = Note(note.was, closed[0])
+            self._keep(replace(self.ledger[key], note=encode_note(note)))
 
-    def _settle_contradiction(
-        self, row: LedgerRow, raised: Mapping[str, Raised], truth: Truth
-    ) -> None:
-        """End it once people closed it, took the decision back, or its ground is restored."""
-        said, was = _decode_said(row.said), _decode_said(row.note.encode())
-        transition = _decode_key(row.key)[3]
-        closed = truth.closures.get(str(said.said["alert_id"]))
-        if closed is not None:
-            resolution: Resolution = "closed"
-        elif _origin(transition) not in truth.standing or _restored(was, transition, raised):
-            resolution = "cleared"
-        else:
-            return
-        at = closed[0] if closed else said.at
+    def _contradict_one(self, transition: str, was: Said, truth: Truth) -> None:
+        """Raise the alert, unless it stands."""
+        alert = alert_about(self.patient, transition, was)
+        held = self.ledger.get(alert.key)
+        if held is None or held.status != STANDING:
+            closed = truth.closures.get(str(alert.said["alert_id"]))
+            self._raise(alert, encode_note(Note(was, closed[0] if closed else None)))
+
+    def _restore(self, raised: Mapping[str, Raised]) -> None:
+        """In order, too, a decision may come to be carried out again."""
+        for transition, effect in raised.items():
+            row = self.ledger.get(key_for(transition)) if effect.kind == "transition" else None
+            if row is not None and row.status == STANDING:
+                was = decode_note(row.note).was
+                if restored(transition, was, raised):
+                    self._end_contradiction(row, "cleared", was.at)
+
+    def _end_contradiction(self, row: LedgerRow, resolution: Resolution, at: int) -> None:
+        said = _decode_said(row.said)
         self._end(Ended("alert", row.key, at, said.episode, said.policy, said.causes, resolution))
 
 
-def _restored(was: Said, key: str, raised: Mapping[str, Raised]) -> bool:
-    """Is the move made again: by the same decision on the same ground, or by an override?"""
-    same = raised.get(key)
-    if same is not None and same.said.get("rule") == was.said.get("rule"):
-        return True
-    return any(
-        effect.at == was.at and effect.said.get("to") == was.said["to"]
-        for effect in raised.values()
-        if "override" in effect.basis
-    )
-
-
-def _is_contradiction(key: str) -> bool:
-    return key.startswith(f'["alert","{CONTRADICTED.rule}"')
-
-
-def _origin(transition: str) -> Ref | None:
-    """The fact that demanded a transition, by its key; None if a timer did."""
-    _, _, kind, *rest = _decode_key(transition)
-    return (rest[0], rest[1]) if kind == "fact" else None
-
-
 def _end_of(effect: Ended) -> bytes:
-    return effect.resolution.encode()
+    """How and when; an end at another instant is told again."""
+    return _encode([effect.resolution, effect.at])
 
 
 def _data(  # noqa: PLR0913 - what a message is made of

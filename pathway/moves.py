@@ -69,6 +69,9 @@ def retry_waiting(case: Case) -> None:
     waiting = case.snapshot.waiting
     if waiting is None:
         return
+    if not compiled(case.policy).is_legal(case.record.state, "decision", waiting.to):
+        alerts.drop_waiting(case, lapsed=True)  # the policy adopted meanwhile has no such move
+        return
     onset = Cause(("fact", *waiting.ref), waiting.at, (waiting.ref,))
     by: dict[str, object] = {
         "decided_by": waiting.decided_by,
@@ -114,8 +117,8 @@ def _move(  # noqa: PLR0913 - one move has that many sides
     if not compiled(case.policy).move(mover, by, to):
         return [guard.id for guard in mover.blocked]
     cause = onset or case.cause
-    confirmed = _confirmed(case, basis, to)
-    rule = basis.pop("rule", None) or confirmed
+    ground = _ground(case, basis, to)
+    rule = basis.pop("rule", None) or ground
     said: dict[str, object] = {"from": source, "to": to, "basis": basis.pop("basis")}
     if rule:
         said["rule"] = rule
@@ -125,18 +128,17 @@ def _move(  # noqa: PLR0913 - one move has that many sides
     _enter(case, to)
     key = key_of("transition", to, cause=cause)
     case.raised("transition", key, merged(cause.refs, case.cause.refs), said, basis)
-    _leave_behind(case, confirmed, basis)
+    _leave_behind(case, ground, basis)
     return []
 
 
-def _confirmed(case: Case, basis: dict[str, object], to: str) -> str | None:
-    """The rule whose recommendation this move follows."""
-    standing = case.snapshot.recommendation
-    if standing is None or standing.to != to:
+def _ground(case: Case, basis: dict[str, object], to: str) -> str | None:
+    """The rule that recommends this move: aloud, or as of this very instant."""
+    rule = judgment.foremost(case)
+    if rule is None or rule.to != to:
         return None
-    hold = case.snapshot.holds.get(standing.rule)
-    basis["inputs"] = hold.inputs if hold else {}
-    return standing.rule
+    basis.setdefault("inputs", case.snapshot.holds[rule.id].inputs)
+    return rule.id
 
 
 def _enter(case: Case, to: str) -> None:
@@ -150,9 +152,11 @@ def _enter(case: Case, to: str) -> None:
     reduce.enter(record)
 
 
-def _leave_behind(case: Case, confirmed: str | None, basis: dict[str, object]) -> None:
+def _leave_behind(case: Case, ground: str | None, basis: dict[str, object]) -> None:
     """What ends with the former state: its recommendation, its rules, a waiting decision."""
     who = {name: value for name, value in basis.items() if name in {"decided_by", "role"}}
-    judgment.resolve(case, "confirmed" if confirmed else "withdrawn", who)
+    standing = case.snapshot.recommendation
+    followed = standing is not None and standing.rule == ground
+    judgment.resolve(case, "confirmed" if followed else "withdrawn", who)
     alerts.drop_waiting(case, lapsed=False)
     judgment.let_go(case)

@@ -12,8 +12,9 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Final, Literal
 
 import structlog
@@ -355,8 +356,22 @@ class Processor:
             receipts += self._event_receipts(batch, batch.accepted, "applied")
         known = await self.store.told([each.id for each in receipts]) if receipts else set()
         commit.outbox += [each for each in receipts if each.id not in known]
-        commit.parked = [row for row, receipt in parked if receipt.id not in known]
+        for row, receipt in parked:
+            if receipt.id not in known:
+                commit.parked.append(await self._numbered(row, commit.parked))
         outcome.parked, outcome.duplicates = len(commit.parked), len(batch.duplicates)
+
+    async def _numbered(self, row: ParkedRow, others: list[ParkedRow]) -> ParkedRow:
+        """Give a parked row a number of its own.
+
+        That is its place in the stream, unless another message has it already: a stream that
+        was made anew counts from 1 again, and nothing may be lost by that.
+        """
+        taken = {each.stream_sequence for each in others}
+        number = row.stream_sequence
+        while number in taken or await self.store.parked_one(number) is not None:
+            number += 1
+        return replace(row, stream_sequence=number)
 
     def _event_receipts(
         self, batch: Batch, group: list[Accepted], outcome: Literal["applied", "duplicate"]
@@ -365,8 +380,8 @@ class Processor:
         for each in group:
             if each.message is not None:
                 data = outbound.ReceiptData(event=_reference(each.event), outcome=outcome)
-                sequence = each.message.stream_sequence
-                rows.append(self._receipt(batch, each.event.patient, sequence, data))
+                name = _delivered(each.message.stream_sequence, each.message.raw)
+                rows.append(self._receipt(batch, each.event.patient, name, data))
         return rows
 
     def _parked_receipt(self, batch: Batch, row: ParkedRow) -> OutboxRow:
@@ -381,13 +396,13 @@ class Processor:
             reason=Reason(row.reason),
             severity="urgent" if urgent else None,
         )
-        return self._receipt(batch, _patient_of(row.subject), row.stream_sequence, data)
+        name = _delivered(row.stream_sequence, row.raw)
+        return self._receipt(batch, _patient_of(row.subject), name, data)
 
     def _receipt(
-        self, batch: Batch, patient: str | None, sequence: int, data: outbound.ReceiptData
+        self, batch: Batch, patient: str | None, delivered: str, data: outbound.ReceiptData
     ) -> OutboxRow:
-        # Of the message alone: delivered again, an applied event would look like a duplicate.
-        receipt_id = stable_id(patient or "_", "receipt", sequence)
+        receipt_id = stable_id(patient or "_", "receipt", delivered)
         message = outbound.Receipt(
             id=receipt_id,
             source=f"/{self.terms.prefix}/pathway",
@@ -412,6 +427,14 @@ class Processor:
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
+
+
+def _delivered(stream_sequence: int, raw: bytes) -> str:
+    """What a message is known by when the broker delivers it again: its place and its bytes.
+
+    Not by the outcome: delivered again, an applied event looks like a duplicate.
+    """
+    return f"{stream_sequence}.{sha256(raw).hexdigest()}"
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:

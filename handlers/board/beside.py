@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 
 from handlers.board.app import make_board
 from handlers.board.operations import Lag, Operations, WorkerState, from_store
-from handlers.board.reader import Accessed, BoardReader
+from handlers.board.reader import Accessed, BoardReader, Proving
 from handlers.board.serve import serving
 from handlers.streams import DURABLE
 
@@ -40,12 +40,14 @@ class BoardBeside:
         port: None = a free one.
         token: whoever has it may look.
         accessed: told of every patient page before it is shown.
+        proof: tells the state of a patient's audit proof; None where there is no audit log.
     """
 
     host: str
     port: int | None
     token: str
     accessed: Accessed = noted
+    proof: Proving | None = None
     url: str = ""
 
     @property
@@ -63,6 +65,7 @@ class BoardBeside:
             processor.clock,
             self.accessed,
             _Operating(worker).look,
+            self.proof,
         )
         board = make_board(reader, self.token)
         site = Starlette(

@@ -28,6 +28,8 @@ TEDS: Final[Mapping[str, str]] = {
     "terminated": "terminated",
 }
 
+_IN: Final = {state: state for state in PRESENT}
+
 Flows = list[Counter[tuple[str, str]]]  # between each two dates: (level, level) -> patients
 
 
@@ -98,16 +100,14 @@ def between(people: Sequence[Person], dates: Sequence[int]) -> Flows:
     """Who was where on one date and where on the next. Who is in neither place is not counted."""
     flows: Flows = [Counter() for _ in dates[1:]]
     for person in people:
-        if not person.moves or (
-            person.moves[-1].to == "discharged" and person.moves[-1].at <= dates[0]
-        ):
+        moves = person.moves
+        if not moves or (moves[-1].to == "discharged" and moves[-1].at <= dates[0]):
             continue
-        states = _states_at(person.moves, dates)
-        for place, counter in enumerate(flows):
-            before, after = states[place], states[place + 1]
-            if before in PRESENT or after in PRESENT or _passed(person.moves, dates[place:]):
-                source = before if before in PRESENT else ARRIVING
-                counter[source, after if after in PRESENT else LEAVING] += 1
+        states = _states_at(moves, dates)
+        for place, (before, after) in enumerate(pairwise(states)):
+            source, target = _IN.get(before, ARRIVING), _IN.get(after, LEAVING)
+            if source != ARRIVING or target != LEAVING or _passed(moves, dates[place:]):
+                flows[place][source, target] += 1
     return flows
 
 
@@ -129,6 +129,8 @@ def _passed(moves: Sequence[Move], dates: Sequence[int]) -> bool:
 def _stays(people: Sequence[Person], start: int, now: int) -> list[Stay]:
     days: dict[str, list[float]] = {state: [] for state in PRESENT}
     for person in people:
+        if not person.moves or person.moves[-1].at <= start:
+            continue
         for entered, left in pairwise(person.moves):
             if start < left.at <= now and entered.to in days:
                 days[entered.to].append((left.at - entered.at) / DAY)
@@ -148,6 +150,8 @@ def _outcomes(people: Sequence[Person], start: int, now: int) -> tuple[int, list
     ended = 0
     days: dict[str, list[float]] = {outcome.ending: [] for outcome in OUTCOMES}
     for person in people:
+        if not person.moves or person.moves[-1].at <= start:
+            continue
         for move in person.moves:
             if move.to != "discharged" or not start < move.at <= now:
                 continue

@@ -33,6 +33,9 @@ class Proof:
     text: str
 
 
+Proving = Callable[[str], Awaitable[Proof | None]]  # patient -> its state
+
+
 @dataclass(slots=True, frozen=True)
 class Chart:
     """All that is stored of one patient."""
@@ -62,7 +65,7 @@ class BoardReader:
         clock: Callable[[], int],
         accessed: Accessed,
         operations: Callable[[], Awaitable[Operations]] | None = None,
-        proof: Callable[[str], Awaitable[Proof | None]] | None = None,
+        proof: Proving | None = None,
     ) -> None:
         self.store = store
         self.policy = policy

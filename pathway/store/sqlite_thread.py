@@ -18,11 +18,13 @@ class ConnectionThread:
 
     def __init__(self, name: str, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._name = name
+        self._thread = self._one_thread()
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
         """Connect, in the thread itself: sqlite3 ties a connection to the thread that made it."""
+        self._thread = self._one_thread()  # the former one ended with a failed attempt to open
         await self._call(self._open)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -42,6 +44,9 @@ class ConnectionThread:
             connection, self._connection = self._connection, None
             await self._call(connection.close)
         self._thread.shutdown(wait=False)
+
+    def _one_thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
 
     def _open(self) -> None:
         self._connection = self._connect()
