@@ -185,6 +185,8 @@ def _known_states(policy: Policy, rule: Rule) -> Iterator[str]:
 def _can_fire(policy: Policy, rule: Rule) -> Iterator[str]:
     if rule.mode != "alert" and is_event_rule(rule.when):
         yield "a condition on one event can alert, not move"
+    if rule.severity == "urgent" and "alerts" in rule.when.topics():
+        yield "an urgent alert cannot depend on urgent alerts: it would raise and clear itself"
     for part in rule.when.parts():
         if isinstance(part, DischargeReason):
             yield "discharge_reason can stand in a guard only"

@@ -43,6 +43,12 @@ READY_ID = "- id: ready-for-aftercare"
         ),
         (HOURS_LOW, "when: {moon: {}}", "rules [hours-low] when", "known: all, any, not"),
         (HOURS_LOW, "when: {weekly_hours: {}}", "rules [hours-low] when", "give either"),
+        (
+            "when: {reported: {kinds: [suicidal_ideation, self_harm]}}",
+            "when: {not: {urgent_alert_stands: {}}}",
+            "rules [safety-report]",
+            "cannot depend on urgent alerts",
+        ),
         (HOURS_LOW, "when: [1]", "rules [hours-low] when", "a condition is one name"),
         (
             "instrument: GAD-7, at_least",
