@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from pathway.conditions import Condition, Group
-from pathway.conditions.administrative import DischargeReason, Undetermined
+from pathway.conditions.administrative import DischargeReason
 from pathway.conditions.attendance import WeeklyHours
 from pathway.policy_rows import NO_STATE, OPEN_STATES, Guard, Policy, Rule, is_event_rule
 from pathway.weeks import calendar
@@ -190,7 +190,7 @@ def _can_fire(policy: Policy, rule: Rule) -> Iterator[str]:
     for part in rule.when.parts():
         if isinstance(part, DischargeReason):
             yield "discharge_reason can stand in a guard only"
-        for other in part.rules if isinstance(part, Undetermined) else ():
+        for other in part.rules_asked():
             if other not in policy.order:
                 yield f"undetermined names an unknown rule {other!r}"
 

@@ -226,9 +226,14 @@ class Policy(_Row):
             topics = index.setdefault(state, {})
             for rule in self.rules:
                 if rule.holds_in(state) and not is_event_rule(rule.when):
-                    for topic in (*rule.when.topics(), "all"):
+                    for topic in (*self._topics(rule), "all"):
                         topics.setdefault(topic, []).append(rule)
         return index
+
+    def _topics(self, rule: Rule) -> frozenset[str]:
+        """What a rule reads, the rules that it asks about included."""
+        asked = [name for part in rule.when.parts() for name in part.rules_asked()]
+        return rule.when.topics().union(*(self.rule(name).when.topics() for name in asked))
 
     @cached_property
     def flags(self) -> dict[tuple[str, str], str]:

@@ -305,9 +305,10 @@ class Processor:
             recorded_at=batch.commit.recorded_at,
             policies=self.shelf.references,
         )
+        row = chart.row()  # whatever may fail comes before anything is added to the commit
         batch.commit.outbox += speech.messages
         batch.commit.ledger += speech.changed.values()
-        batch.commit.patients.append(chart.row())
+        batch.commit.patients.append(row)
 
     def _leave_out(self, batch: Batch, patient: str) -> None:
         self._touched[patient] = time.monotonic()  # so that the scheduler lets it rest, too

@@ -137,8 +137,10 @@ class Undetermined(Condition):
     could change the result count.
     """
 
-    reads = frozenset({"criteria"})
     rules: list[str] = Field(min_length=1)
+
+    def rules_asked(self) -> list[str]:
+        return self.rules
 
     def _open(self, view: View) -> list[str]:
         names: list[str] = []

@@ -84,6 +84,10 @@ class Condition(BaseModel):
         """The condition in a few words, as policy language."""
         return type(self).__name__
 
+    def rules_asked(self) -> list[str]:
+        """Ids of other rules on whose answer this one rests."""
+        return []
+
     def parts(self) -> Iterator["Condition"]:
         """This condition and all inside it."""
         yield self

@@ -1,96 +1,147 @@
-"""One journal says the same ledger and messages again, byte for byte."""
+"""One journal, replayed commit by commit, says the same: ledger, messages and snapshot."""
 
 import asyncio
-import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathway import record as records
-from pathway.process import Incoming, Processor, Terms
+from pathway.policy import Policy
+from pathway.process import Accepted, Incoming, Processor, Terms
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
-from pathway.store.base import JournalRow, LedgerRow, OutboxRow, PatientRow
+from pathway.store.base import JournalRow, LedgerRow, OutboxRow, PatientRow, PolicyRow
 from pathway.store.migrate import upgrade
-from pathway.store.open import open_store
-from schemas.inbound import EVENT_TYPES, Event, TimeAdvanced
-from schemas.instants import parse_instant
-from tests.properties.journeys import DEFAULT, PATIENT, POLICIES, batches, journeys
-from tests.properties.ward import FIRST_COMMIT, REFERENCES, Ward
-
-NOW = parse_instant("2027-01-01T00:00:00Z")
-
-
-def rows_of(ward: Ward) -> list[JournalRow]:
-    """The ward's journal, as a database would give it back."""
-    return [
-        JournalRow(
-            event.source, event.id, PATIENT, event.type, event.identity, event.revision,
-            event.time, event.digest, event.raw, DEFAULT.digest, number + 1,
-            FIRST_COMMIT + number * 3_600_000_000,
-        )
-        for number, commit in enumerate(ward.commits)
-        for event in commit
-    ]  # fmt: skip
+from pathway.store.sqlite import SqliteStore
+from schemas.facts import EVENT_TYPES
+from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
+from schemas.instants import HOUR
+from tests.properties.disorder import PINNED, Case, arrivals, cases, journeys
+from tests.properties.setting import NOW, POLICIES
+from tests.properties.worker import references, worked
 
 
-@given(journeys(), st.data())
-def test_a_replay_says_the_same_byte_for_byte(events: list[Event], data: st.DataObject) -> None:
-    ward = Ward(round_trip=data.draw(st.booleans()))
-    for batch in data.draw(batches(events)):
-        ward.take(batch)
-    replayed = replay(rows_of(ward), POLICIES, REFERENCES, "care")
-    assert replayed is not None
-    assert replayed.messages == ward.messages
-    assert replayed.ledger == ward.ledger
-    assert records.dump(replayed.chart.snapshot) == ward.snapshot
+def replayed(journal: Sequence[JournalRow]) -> Replayed:
+    again = replay(journal, POLICIES, references(), "care")
+    assert again is not None
+    return again
+
+
+@given(case=cases(), reload=st.booleans())
+def test_a_replay_says_the_same(*, case: Case, reload: bool) -> None:
+    worker = worked(case.pinned, case.batches, reload=reload)
+    again = replayed(worker.journal)
+    assert again.messages == [replace(row, recorded_at=0) for row in worker.outbox]
+    assert again.ledger == worker.ledger
+    assert worker.chart is not None
+    assert again.chart.row() == worker.chart.row()
+
+
+@given(case=cases(), share=st.floats(0, 1))
+def test_the_beginning_of_a_journal_says_the_beginning(case: Case, share: float) -> None:
+    worker = worked(case.pinned, case.batches, reload=False)
+    last = max(1, round(share * len(worker.commits)))
+    again = replayed([row for row in worker.journal if row.commit <= last])
+    told = [row for commit in worker.commits[:last] for row in commit.messages]
+    assert [row.body for row in again.messages] == [row.body for row in told]
+
+
+# -- the real flow on a real database ----------------------------------------------------------
+
+
+class _Database:
+    """What a worker left behind, patient by patient."""
+
+    def __init__(self) -> None:
+        self.journal: dict[str, list[JournalRow]] = {}
+        self.ledger: dict[str, dict[str, LedgerRow]] = {}
+        self.outbox: dict[str, list[OutboxRow]] = {}
+        self.patients: dict[str, PatientRow] = {}
 
 
 @settings(max_examples=12)
-@given(journeys(), st.data())
-def test_what_the_real_flow_wrote_can_be_replayed(events: list[Event], data: st.DataObject) -> None:
-    found = asyncio.run(_through_the_flow(data.draw(batches(events))))
-    if found is None:
-        return
-    rows, messages, ledger, patient = found
-    replayed = replay(rows, POLICIES, REFERENCES, "care")
-    assert isinstance(replayed, Replayed)
-    kept = [replace(row, recorded_at=0, position=0) for row in messages]
-    assert replayed.messages == [row for row in kept if row.kind != "receipt"]
-    assert replayed.ledger == ledger
-    assert replayed.chart.row() == patient
+@given(pinned=PINNED, data=st.data(), cached=st.sampled_from([0, 100]))
+def test_the_real_flow_is_what_its_journal_says(
+    pinned: Policy, data: st.DataObject, cached: int
+) -> None:
+    events = [
+        event for patient in ("p-1", "p-2", "p-3") for event in data.draw(journeys(patient, pinned))
+    ]
+    batches = data.draw(arrivals(events))
+    with TemporaryDirectory() as folder:
+        left = asyncio.run(_work(Path(folder), pinned, batches, cached))
+    for patient, journal in left.journal.items():
+        again = replayed(journal)
+        told = [replace(row, position=0, recorded_at=0) for row in left.outbox.get(patient, [])]
+        assert again.messages == told
+        assert again.ledger == left.ledger[patient]
+        assert again.chart.row() == left.patients[patient]
+        whole = [event for event in events if event.patient == patient]
+        assert len(journal) == len(whole)
+        assert records.load(left.patients[patient].snapshot) == again.chart.snapshot
 
 
-Found = tuple[list[JournalRow], list[OutboxRow], dict[str, LedgerRow], PatientRow]
-
-
-async def _through_the_flow(arrivals: list[list[Event]]) -> Found | None:
-    with tempfile.TemporaryDirectory() as name:
-        url = f"sqlite:///{Path(name) / 'flow.db'}"
-        upgrade(url)
-        store = open_store(url)
-        await store.open()
-        flow = Processor(store, PolicyShelf(DEFAULT), Terms(), lambda: NOW)
-        await flow.start()
+async def _work(
+    folder: Path, pinned: Policy, batches: Sequence[Sequence[Event]], cached: int
+) -> _Database:
+    """Run the batches through the real processor; internal facts come from inside."""
+    url = f"sqlite:///{folder / 'pathway.db'}"
+    upgrade(url)
+    store = SqliteStore(url)
+    await store.open()
+    try:
+        clock = [NOW]
+        shelf = _shelf(pinned)
+        processor = Processor(store, shelf, Terms(cached_charts=cached), lambda: clock[0])
+        await processor.start()
         sequence = 0
-        for batch in arrivals:
+        for batch in batches:
             messages = []
             for event in batch:
-                if EVENT_TYPES[event.type].internal:
-                    if isinstance(event.data, TimeAdvanced):
-                        await flow.advance_time([PATIENT])
-                    continue
-                sequence += 1
-                subject = EVENT_TYPES[event.type].subject(PATIENT)
-                messages.append(Incoming(event.raw, subject, sequence))
-            await flow.take(messages)
-        rows = await store.journal(PATIENT)
-        found = None
-        if rows:
-            outbox = [row async for row in store.messages(PATIENT)]
-            patients = await store.patients([PATIENT])
-            found = rows, outbox, await store.ledger_of(PATIENT), patients[PATIENT]
+                if isinstance(event.data, TimeAdvanced | PolicyAdopted):
+                    await _inside(processor, event, clock)
+                else:
+                    sequence += 1
+                    subject = EVENT_TYPES[event.type].subject(event.patient)
+                    messages.append(Incoming(event.raw, subject, sequence))
+            outcome = await processor.take(messages)
+            assert not outcome.failed
+            assert not outcome.parked
+            clock[0] += HOUR
+        return await _left(store)
+    finally:
         await store.close()
-        return found
+
+
+def _shelf(pinned: Policy) -> PolicyShelf:
+    shelf = PolicyShelf(pinned)
+    for policy in POLICIES.values():
+        if policy is not pinned:
+            shelf._put(policy)
+            shelf._unsaved[policy.digest] = PolicyRow(
+                policy.digest, policy.name, policy.version, policy.text
+            )
+    return shelf
+
+
+async def _inside(processor: Processor, event: Event, clock: list[int]) -> None:
+    """As the scheduler and `pathway policy adopt` do: past the reader, not past the flow."""
+    batch = processor._open()
+    batch.accepted = [Accepted(event)]
+    await processor._finish(batch)
+    clock[0] += HOUR
+
+
+async def _left(store: SqliteStore) -> _Database:
+    left = _Database()
+    async for patient in store.patient_keys():
+        left.journal[patient] = await store.journal(patient)
+        left.ledger[patient] = await store.ledger_of(patient)
+        left.patients |= await store.patients([patient])
+    async for row in store.messages():
+        left.outbox.setdefault(row.patient, []).append(row)
+    return left
