@@ -7,6 +7,7 @@ import platform
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from pathway import policy
 from pathway.chart import Chart, advance
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
+from pydantic import SecretStr
 from schemas.inbound import reread
 
 RESULTS = Path(__file__).parent / "results"
 CLOCK = "2026-06-01T00:00:00Z"
 PREFILL_TIMEOUT = 120.0
+MASTER_KEY = b64encode(bytes(32)).decode()  # no secret: it seals simulated patients
 
 
 async def _fill(url: str, settings: Settings, patients: int) -> int:
@@ -51,7 +54,7 @@ async def _free(url: str, stream: str) -> None:
 
 
 def _settings(prefix: str) -> Settings:
-    return Settings(prefix=prefix, clock=CLOCK, settle=3600)
+    return Settings(prefix=prefix, clock=CLOCK, settle=3600, master_key=SecretStr(MASTER_KEY))
 
 
 async def worker(url: str, database: str, prefix: str, patients: int, *, relay: bool) -> float:

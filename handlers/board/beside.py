@@ -62,6 +62,7 @@ class BoardBeside:
             processor.shelf.current,
             processor.clock,
             self.accessed,
+            processor.vault,
             _Operating(worker).look,
         )
         board = make_board(reader, self.token)

@@ -14,6 +14,7 @@ from handlers.board.words import Times
 from pathway.policy import Policy
 from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, OutboxRow, PatientRow, Store
+from pathway.vault import Vault
 
 PAGES_KEPT = 32  # computed pictures held; one per page and chosen span
 Accessed = Callable[[str, str, str], Awaitable[None]]  # patient, actor, purpose
@@ -50,6 +51,7 @@ class BoardReader:
         clock: the worker's clock, µs.
         accessed: called before anything of one patient is shown, with patient, actor and
             purpose; if it fails, nothing is shown.
+        vault: opens the journal.
         operations: how the worker is doing; what the store alone can tell if not given.
         proof: the state of a patient's audit proof, or None where there is no audit log.
     """
@@ -60,6 +62,7 @@ class BoardReader:
         policy: Policy,
         clock: Callable[[], int],
         accessed: Accessed,
+        vault: Vault,
         operations: Callable[[], Awaitable[Operations]] | None = None,
         proof: Callable[[str], Awaitable[Proof | None]] | None = None,
     ) -> None:
@@ -71,7 +74,8 @@ class BoardReader:
         self.times = Times(policy.zone)
         self.projection = Projection(self.times)
         self.live = Live()
-        self.follower = Follower(store, self.projection, self.live)
+        self.vault = vault
+        self.follower = Follower(store, vault, self.projection, self.live)
         self._operations = operations
         self._proof = proof
         self._shelf = PolicyShelf(policy)
@@ -93,7 +97,7 @@ class BoardReader:
         row = (await self.store.patients([patient])).get(patient)
         if row is None:
             return None
-        journal = await self.store.journal(patient)
+        journal = await self.vault.journal(patient)
         return Chart(row, journal, [each async for each in self.store.messages(patient)])
 
     async def erased(self, patient: str) -> bool:
