@@ -250,6 +250,9 @@ class Store(Protocol):
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""
 
+    async def everybody(self) -> list[str]:
+        """Every key of a patient that stands in any table, in code point order."""
+
     def journaled(self) -> AsyncIterator[JournalRow]:
         """Every journal row, in the order of writing."""
 

@@ -132,6 +132,10 @@ class SqlStore(Store):
         """Wrapped keys of those of the patients who have, or had (empty), one."""
         return dict(map(tuple, await self._find(sql.KEYS, [(each,) for each in patients])))
 
+    async def everybody(self) -> list[str]:
+        """Every key of a patient that stands in any table, in code point order."""
+        return [patient for (patient,) in await self._looks.fetch(sql.EVERYBODY)]
+
     async def journaled(self) -> AsyncIterator[JournalRow]:
         """Every journal row, in the order of writing."""
         last = 0

@@ -52,6 +52,11 @@ NODES = """SELECT hash FROM audit_nodes WHERE level = ? AND place >= ? AND place
     ORDER BY place"""
 CHECKPOINTS = f"""SELECT {columns(CheckpointRow)} FROM checkpoints
     WHERE size > ? ORDER BY size LIMIT ?"""
+EVERYBODY = """SELECT patient FROM (
+    SELECT patient FROM patients UNION SELECT patient FROM journal
+    UNION SELECT patient FROM outbox UNION SELECT patient FROM audit
+    UNION SELECT patient FROM ledger) AS known
+    WHERE patient IS NOT NULL AND patient <> '_' ORDER BY patient"""
 JOURNALED = f"""SELECT {columns(JournalRow)}, seq FROM journal
     WHERE seq > ? ORDER BY seq LIMIT ?"""
 UNPUBLISHED = f"""SELECT {columns(OutboxRow)} FROM outbox
