@@ -1,11 +1,15 @@
-"""Commands for auditors: verify."""
+"""Commands for auditors: verify, replay."""
 
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from handlers.cli.root import AsJson, Data, app, run, settings, show
+from handlers.cli.eventing import progress
+from handlers.cli.root import AsJson, Data, app, instant, run, settings, show
 from handlers.keys import MasterKeyMissingError, key_ring, signing_key
 from handlers.place import Place, find
 from handlers.settings import Settings
@@ -13,9 +17,13 @@ from pathway.audit.notes import VerifierKey
 from pathway.audit.problems import Report
 from pathway.audit.verify import verify_bundle
 from pathway.policy import default
+from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
+from pathway.store.base import in_chunks
 from pathway.vault import Vault
 from pathway.verify import Verification
+
+SHARE = 200  # patients that a process replays at a time
 
 TrustedKey = Annotated[
     list[str] | None, typer.Option("--key", help="The log's public key as you know it.")
@@ -59,6 +67,47 @@ async def _verify(place: Place, chosen: Settings, trusted: list[VerifierKey]) ->
             vault = None  # the report says what was skipped
         shelf = PolicyShelf(default())
         return await Verification(store, shelf, vault, chosen.prefix, keys).run()
+
+
+@app.command()
+def replay(
+    until: Annotated[
+        str | None, typer.Option(help="Only what was recorded by this instant (RFC 3339).")
+    ] = None,
+    data: Data = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Fold every patient again and compare with what was recorded, byte for byte."""
+    chosen = settings()
+    place = find(data, chosen)
+    secret = key_ring(chosen, place.directory).current.secret
+    task = Task(place.need_database(), secret, chosen.prefix, instant(until))
+    tally = _replayed(task, run(_everybody(place)))
+    lines = [f"{name.replace('_', ' ')}: {count}" for name, count in asdict(tally).items()]
+    show(asdict(tally), as_json=as_json, lines=lines)
+    if tally.mismatches:
+        raise typer.Exit(1)
+
+
+def _replayed(task: Task, patients: list[str]) -> Tally:
+    """Share the patients out among processes, one a core."""
+    tally = Tally()
+    shares = list(in_chunks(patients, SHARE))
+    # Fresh processes: a fork would take this one's threads' locks along.
+    with (
+        ProcessPoolExecutor(mp_context=get_context("spawn")) as pool,
+        progress("replaying", len(shares)) as advance,
+    ):
+        for done in as_completed([pool.submit(replay_some, task, some) for some in shares]):
+            tally.add(done.result())
+            advance()
+    return tally
+
+
+async def _everybody(place: Place) -> list[str]:
+    async with place.reading() as store:
+        return await store.everybody()
 
 
 def _answer(report: Report) -> dict[str, Any]:

@@ -4,7 +4,9 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +18,13 @@ from pathway.audit.notes import SigningKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.process import Incoming, Processor, Terms
+from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from pathway.verify import Verification
 from schemas.instants import parse_instant
-from tests.keys import vault
+from tests.keys import MASTER, vault
 
 pytestmark = pytest.mark.anyio
 
@@ -204,6 +207,29 @@ async def test_a_tampering_is_named(database: Path, what: str) -> None:
     name, statements = TAMPERED[what]
     change(database, *statements)
     assert name in names(await verified(database))
+
+
+def test_a_replay_says_the_same(original: Path) -> None:
+    task = Task(f"sqlite:///{original}", MASTER, "care", None)
+    patients = [row[0] for row in rows(original, "SELECT patient FROM patients")]
+    tally = replay_some(task, patients)
+    (count,) = rows(original, "SELECT COUNT(*) FROM journal")[0]
+    assert tally == Tally(entries=count, patients=len(patients))
+    (middle,) = rows(original, "SELECT MIN(recorded_at) FROM journal")[0]
+    assert replay_some(replace(task, until=middle), patients).mismatches == 0
+    assert replay_some(replace(task, until=middle - 1), patients) == Tally()
+
+
+def test_a_replay_finds_what_was_altered(database: Path) -> None:
+    change(database, *TAMPERED["a message altered"][1])
+    task = Task(f"sqlite:///{database}", MASTER, "care", None)
+    patients = [row[0] for row in rows(database, "SELECT patient FROM patients")]
+    assert replay_some(task, patients).mismatches > 0
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
 
 
 # -- checkpoints -----------------------------------------------------------------------------------
