@@ -18,11 +18,14 @@ from typing import Final
 from handlers.board import BoardReader, make_board
 from handlers.board.serve import serving
 from handlers.simulation import Message, admission_days, cohort
+from pathway.audit.sealing import KeyRing, MasterKey
 from pathway.policy import default
 from pathway.process import Incoming, Processor, Terms
 from pathway.shelf import PolicyShelf
+from pathway.store.base import Store
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
+from pathway.vault import Vault
 from schemas.instants import DAY, parse_instant
 
 START: Final = parse_instant("2025-01-06T06:00:00Z")
@@ -41,11 +44,16 @@ PAGES: Final = (
 )
 
 
+def vault(store: Store) -> Vault:
+    """Under a key that is no secret."""
+    return Vault(store, KeyRing(MasterKey(bytes(32))))
+
+
 async def fill(url: str, patients: int, now: int) -> None:
     """Fold the whole clinic into the database, with the clock at its end."""
     store = open_store(url)
     await store.open()
-    processor = Processor(store, PolicyShelf(default()), Terms(), lambda: now)
+    processor = Processor(store, vault(store), PolicyShelf(default()), Terms(), lambda: now)
     await processor.start()
     numbers, began = itertools.count(1), time.monotonic()
     for batch in _batches(cohort(patients, 1, START, until=now)):
@@ -68,7 +76,7 @@ async def measure(url: str, now: int, rounds: int) -> None:
     async def accessed(*_: str) -> None:
         """Nobody reads here."""
 
-    reader = BoardReader(store, default(), lambda: now, accessed)
+    reader = BoardReader(store, default(), lambda: now, accessed, vault(store))
     began = time.monotonic()
     async with serving(make_board(reader, TOKEN), "127.0.0.1", None) as base, reader.following():
         await reader.follower.caught_up.wait()

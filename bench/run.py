@@ -7,10 +7,12 @@ import platform
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
 import nats
+from pydantic import SecretStr
 
 from bench import ceilings, workload
 from handlers.app import Worker
@@ -27,6 +29,7 @@ from schemas.inbound import reread
 RESULTS = Path(__file__).parent / "results"
 CLOCK = "2026-06-01T00:00:00Z"
 PREFILL_TIMEOUT = 120.0
+MASTER_KEY = b64encode(bytes(32)).decode()  # no secret: it seals simulated patients
 
 
 async def _fill(url: str, settings: Settings, patients: int) -> int:
@@ -52,7 +55,7 @@ async def _free(url: str, stream: str) -> None:
 
 
 def _settings(prefix: str) -> Settings:
-    return Settings(prefix=prefix, clock=CLOCK, settle=3600)
+    return Settings(prefix=prefix, clock=CLOCK, settle=3600, master_key=SecretStr(MASTER_KEY))
 
 
 async def worker(url: str, database: str, prefix: str, patients: int, *, relay: bool) -> float:

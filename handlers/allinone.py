@@ -10,6 +10,7 @@ import structlog
 from handlers.app import Worker
 from handlers.board.beside import BoardBeside
 from handlers.embedded import EmbeddedNats
+from handlers.keys import embedded_keys
 from handlers.place import remove_endpoints, write_endpoints
 from handlers.settings import Settings
 from pathway.store.migrate import upgrade
@@ -54,7 +55,7 @@ async def up(
     """
     board = BoardBeside(LOOPBACK, board_port, secrets.token_urlsafe(TOKEN_BYTES))
     async with embedded(directory, nats_port) as (broker, database):
-        worker = Worker(settings, broker, database, [board])
+        worker = Worker(embedded_keys(settings, directory), broker, database, [board])
 
         async def announce() -> None:
             urls: dict[str, str | None] = {

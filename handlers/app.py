@@ -10,17 +10,20 @@ from faststream import FastStream
 from faststream.nats import NatsBroker
 
 from handlers.connection import connect_options, harden, reach
+from handlers.keys import key_ring, signing_key
 from handlers.pull import Source, subscribe
 from handlers.receive import Receiver
 from handlers.relay import Relay, RelaySettings
 from handlers.scheduler import Scheduler
 from handlers.settings import Settings
+from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
 from pathway import policy
 from pathway.process import Outcome, Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.errors import StaleOwnerError
 from pathway.store.open import open_store
+from pathway.vault import Vault
 from schemas.instants import format_instant
 
 if TYPE_CHECKING:
@@ -65,9 +68,13 @@ class Worker:
         self.store: Store = open_store(database_url)
         chosen = policy.load_file(settings.policy) if settings.policy else policy.default()
         clock = settings.make_clock()
-        self.processor = Processor(self.store, PolicyShelf(chosen), settings.terms, clock.now)
+        vault = Vault(self.store, key_ring(settings), settings.cached_charts)
+        shelf = PolicyShelf(chosen)
+        self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
         self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
+        key = signing_key(settings)
+        self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)
         self.relay: Relay | None = None
         self.totals = Outcome()
         self._beside = tuple(beside)
@@ -107,7 +114,8 @@ class Worker:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
                 self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
-                self._tasks = [self._part(self.relay.run()), self._part(self.scheduler.run())]
+                parts = (self.relay.run(), self.scheduler.run(), self.signer.run())
+                self._tasks = [self._part(each) for each in parts]
                 log.info(
                     "worker_started",
                     policy=self.processor.shelf.current.digest[:12],
@@ -160,6 +168,7 @@ class Worker:
         """
         await self._subscriber.stop()
         self.scheduler.stop()
+        self.signer.stop()
         if self.relay is not None:
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)

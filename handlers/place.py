@@ -30,6 +30,7 @@ class Place:
 
     broker: str | None
     database: str | None
+    directory: Path | None = None
 
     def need_broker(self) -> str:
         """The broker's URL. Raises PlaceError."""
@@ -74,7 +75,7 @@ def of_directory(directory: Path) -> Place:
     endpoints = directory / ENDPOINTS
     if endpoints.exists():
         broker = json.loads(endpoints.read_text(encoding="utf-8")).get("broker")
-    return Place(broker, f"sqlite:///{database}" if database.exists() else None)
+    return Place(broker, f"sqlite:///{database}" if database.exists() else None, directory)
 
 
 def write_endpoints(directory: Path, endpoints: dict[str, str | None]) -> None:

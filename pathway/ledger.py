@@ -60,6 +60,22 @@ def load_chains(data: bytes) -> Chains:
     return _decode_chains(data)
 
 
+@dataclass(slots=True, frozen=True)
+class Told:
+    """One message, and what it was about.
+
+    Attributes:
+        effect: what made us say it; for something withdrawn, what had been said.
+        said: what was first said of it.
+    """
+
+    message_id: str
+    kind: str
+    verb: str
+    effect: "Effect | Said"
+    said: Mapping[str, object]
+
+
 @dataclass(slots=True)
 class Speech:
     """One unit of emission: a patient in a commit.
@@ -80,6 +96,7 @@ class Speech:
     chains: Chains
     truth: Truth | None = None
     messages: list[OutboxRow] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     changed: dict[str, LedgerRow] = field(default_factory=dict)
 
     def tell(self, effects: list[Effect]) -> None:
@@ -168,6 +185,7 @@ class Speech:
         self.messages.append(
             OutboxRow(message_id, self.patient, kind, chain.sequence, subject, body)
         )
+        self.told.append(Told(message_id, kind, verb, when, said.said))
         return revision, message_id
 
     # -- after a refold --------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """THE FLOW: one micro-batch from the broker's bytes to one durable commit.
 
-    read -> dedupe -> load -> fold -> ledger -> commit
+    read -> dedupe -> load -> fold -> ledger -> audit -> commit
 
 Whatever arrives is either journaled, recognized as a duplicate, or parked with a reason.
 Nothing is acknowledged here and nothing published: the receiver acknowledges after `take`
@@ -19,11 +19,14 @@ from typing import Final, Literal
 
 import structlog
 
+from pathway.audit import scribe
+from pathway.audit.announcement import Appended
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.effects import stable_id
-from pathway.ledger import LATE
+from pathway.ledger import LATE, Speech
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
+    AuditRow,
     Commit,
     JournalRow,
     LedgerRow,
@@ -32,6 +35,7 @@ from pathway.store.base import (
     Store,
     StoreError,
 )
+from pathway.vault import Keys, Vault
 from schemas import inbound, outbound
 from schemas.envelope import Reason, Rejected
 from schemas.inbound import Event, TimeAdvanced
@@ -82,6 +86,7 @@ class Batch:
     duplicates: list[Accepted] = field(default_factory=list)
     parked: list[ParkedRow] = field(default_factory=list)
     charts: dict[str, Chart] = field(default_factory=dict)
+    keys: Keys = field(default_factory=dict)
 
     def by_patient(self) -> dict[str, list[Event]]:
         """The new events of each patient, in effective order."""
@@ -118,9 +123,10 @@ class Processor:
     """Takes batches, one at a time, in the order in which they came."""
 
     def __init__(
-        self, store: Store, shelf: PolicyShelf, terms: Terms, clock: Callable[[], int]
+        self, store: Store, vault: Vault, shelf: PolicyShelf, terms: Terms, clock: Callable[[], int]
     ) -> None:
         self.store = store
+        self.vault = vault
         self.shelf = shelf
         self.terms = terms
         self.clock = clock
@@ -231,8 +237,12 @@ class Processor:
     # -- load ------------------------------------------------------------------------------------
 
     async def _load(self, batch: Batch) -> None:
-        """Charts from memory or the database, or new ones."""
+        """Charts and keys from memory or the database, or new ones."""
         keys = {each.event.patient for each in batch.accepted}
+        batch.keys = await self.vault.find(keys)
+        for key in keys - batch.keys.keys():
+            batch.keys[key], row = self.vault.make(key)
+            batch.commit.keys.append(row)
         missing = [key for key in keys if key not in self._charts]
         rows = await self.store.patients(missing) if missing else {}
         for key in keys:
@@ -253,8 +263,10 @@ class Processor:
             {(key, event.identity) for key, events in groups.items() for event in events}
         )
         advances: dict[str, Advance] = {}
+        before: dict[str, str | None] = {}
         for key, events in groups.items():
             try:
+                before[key] = batch.charts[key].snapshot.record.state
                 advances[key] = await self._advance(batch.charts[key], events, known)
             except StoreError:
                 raise
@@ -264,10 +276,17 @@ class Processor:
         rows = await self._ledger_rows(advances)
         for key, advanced in advances.items():
             try:
-                self._speak(batch, batch.charts[key], advanced, rows[key])
+                speech = self._speak(batch, batch.charts[key], advanced, rows[key])
+                entries = self._audit(batch, groups[key], speech, before[key])
+                row = batch.charts[key].row()
             except Exception:
                 log.exception("speech_failed", code="speech_failed", patient=key)
                 self._leave_out(batch, key)
+            else:
+                batch.commit.outbox += speech.messages
+                batch.commit.ledger += speech.changed.values()
+                batch.commit.patients.append(row)
+                batch.commit.entries += entries
         self._journal(batch)
 
     async def _advance(
@@ -275,7 +294,7 @@ class Processor:
     ) -> Advance:
         history = None
         if not can_extend(chart, events, known):
-            rows = await self.store.journal(chart.patient)
+            rows = await self.vault.journal(chart.patient)
             history = [inbound.reread(row.raw) for row in rows]
         return advance(self.shelf.by_digest, chart, events, history)
 
@@ -296,8 +315,8 @@ class Processor:
 
     def _speak(
         self, batch: Batch, chart: Chart, advanced: Advance, ledger: dict[str, LedgerRow]
-    ) -> None:
-        speech = speak(
+    ) -> Speech:
+        return speak(
             chart,
             advanced,
             ledger,
@@ -305,10 +324,22 @@ class Processor:
             recorded_at=batch.commit.recorded_at,
             policies=self.shelf.references,
         )
-        row = chart.row()  # whatever may fail comes before anything is added to the commit
-        batch.commit.outbox += speech.messages
-        batch.commit.ledger += speech.changed.values()
-        batch.commit.patients.append(row)
+
+    def _audit(
+        self, batch: Batch, events: list[Event], speech: Speech, before: str | None
+    ) -> list[AuditRow]:
+        """One entry for each event, saying what it did."""
+        chart = batch.charts[speech.patient]
+        unit = scribe.Unit(
+            key=batch.keys[speech.patient],
+            events=events,
+            told=speech.told,
+            before=before,
+            after=chart.snapshot.record.state,
+            policy=self.shelf.by_digest[chart.snapshot.policy],
+            recorded_at=batch.commit.recorded_at,
+        )
+        return scribe.entries(unit, self.shelf.by_digest)
 
     def _leave_out(self, batch: Batch, patient: str) -> None:
         self._touched[patient] = time.monotonic()  # so that the scheduler lets it rest, too
@@ -332,7 +363,7 @@ class Processor:
                     revision=event.revision,
                     time=event.time,
                     digest=event.digest,
-                    raw=event.raw,
+                    raw=batch.keys[event.patient].seal(event.raw, event.source, event.id),
                     policy=self.shelf.current.digest,
                 )
             )
@@ -361,6 +392,9 @@ class Processor:
             if receipt.id not in known:
                 commit.parked.append(await self._numbered(row, commit.parked))
         outcome.parked, outcome.duplicates = len(commit.parked), len(batch.duplicates)
+        for row in commit.parked:
+            patient = _patient_of(row.subject)
+            commit.entries.append(scribe.parked(row, patient, commit.recorded_at))
 
     async def _numbered(self, row: ParkedRow, others: list[ParkedRow]) -> ParkedRow:
         """Give a parked row a number of its own.
@@ -420,10 +454,14 @@ class Processor:
 
     async def _commit(self, batch: Batch) -> None:
         commit = batch.commit
+        if commit.entries:
+            leaves = [row.leaf for row in commit.entries]
+            commit.announcement = Appended(leaves, self.terms.prefix, commit.recorded_at)
         if commit.journal or commit.parked or commit.outbox:
             # Until the commit is known to be durable, no chart of the batch is kept in memory.
             _, self._last_recorded_at, batch.outcome.outbox = await self.store.commit(commit)
             self.shelf.saved(commit.policies)
+            self.vault.keep(batch.keys)
         for key, chart in batch.charts.items():
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:

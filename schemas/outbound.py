@@ -136,6 +136,7 @@ class TreeHead(_Frozen):
 class AuditData(_Frozen):
     """The public part of one commit's audit entries, or of a slice of them."""
 
+    first: int = Field(ge=0)  # index of the first of the entries, from 0
     entries: tuple[dict[str, JsonValue], ...]
     head: TreeHead
 

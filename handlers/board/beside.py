@@ -64,6 +64,7 @@ class BoardBeside:
             processor.shelf.current,
             processor.clock,
             self.accessed,
+            processor.vault,
             _Operating(worker).look,
             self.proof,
         )

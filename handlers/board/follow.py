@@ -16,6 +16,7 @@ from handlers.board.live import Live
 from handlers.board.projection import Person, Projection
 from pathway.store.base import OutboxRow, PatientRow, Store
 from pathway.store.errors import StoreError
+from pathway.vault import Vault
 from schemas import inbound
 
 log = structlog.get_logger()
@@ -45,8 +46,9 @@ class Follower:
         failing: since the store could not be read; pages say so.
     """
 
-    def __init__(self, store: Store, projection: Projection, live: Live) -> None:
+    def __init__(self, store: Store, vault: Vault, projection: Projection, live: Live) -> None:
         self._store = store
+        self._vault = vault
         self._projection = projection
         self._live = live
         self.caught_up = asyncio.Event()
@@ -107,7 +109,7 @@ class Follower:
         person.reasons = reasons
 
     async def _journaled(self, patient: str) -> dict[int, str]:
-        rows = await self._store.journal(patient)
+        rows = await self._vault.journal(patient)
         facts = [inbound.reread(r.raw) for r in rows if r.type == "care.discharge.recorded.v1"]
         return {
             fact.time: fact.data.reason

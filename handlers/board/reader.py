@@ -15,6 +15,7 @@ from handlers.board.worklist import Row, standing
 from pathway.policy import Policy
 from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, OutboxRow, PatientRow, Store
+from pathway.vault import Vault
 
 PAGES_KEPT = 32  # computed pictures held; one per page and chosen span
 Accessed = Callable[[str, str, str], Awaitable[None]]  # patient, actor, purpose
@@ -54,6 +55,7 @@ class BoardReader:
         clock: the worker's clock, µs.
         accessed: called before anything of one patient is shown, with patient, actor and
             purpose; if it fails, nothing is shown.
+        vault: opens the journal.
         operations: how the worker is doing; what the store alone can tell if not given.
         proof: the state of a patient's audit proof, or None where there is no audit log.
     """
@@ -64,6 +66,7 @@ class BoardReader:
         policy: Policy,
         clock: Callable[[], int],
         accessed: Accessed,
+        vault: Vault,
         operations: Callable[[], Awaitable[Operations]] | None = None,
         proof: Proving | None = None,
     ) -> None:
@@ -75,7 +78,8 @@ class BoardReader:
         self.times = Times(policy.zone)
         self.projection = Projection(self.times)
         self.live = Live()
-        self.follower = Follower(store, self.projection, self.live)
+        self.vault = vault
+        self.follower = Follower(store, vault, self.projection, self.live)
         self._operations = operations
         self._proof = proof
         self._shelf = PolicyShelf(policy)
@@ -97,7 +101,7 @@ class BoardReader:
         row = (await self.store.patients([patient])).get(patient)
         if row is None:
             return None
-        journal = await self.store.journal(patient)
+        journal = await self.vault.journal(patient)
         return Chart(row, journal, [each async for each in self.store.messages(patient)])
 
     async def erased(self, patient: str) -> bool:

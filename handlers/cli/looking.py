@@ -5,15 +5,18 @@ from typing import Annotated, Any
 import typer
 
 from handlers.cli.root import AsJson, Data, Finding, app, instant, run, settings, show
+from handlers.keys import key_ring
 from handlers.levels import bars, in_order
 from handlers.place import Place, find
 from pathway import record as records
+from pathway.audit.sealing import KeyRing
 from pathway.explain import Asked
 from pathway.explain import explain as explain_patient
 from pathway.policy import default
 from pathway.sentences import sentences
 from pathway.shelf import PolicyShelf
 from pathway.timeline import timeline as build_timeline
+from pathway.vault import Vault
 
 Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
 
@@ -57,13 +60,14 @@ def explain(  # noqa: PLR0913 - each is one thing to ask
     """Why the patient is where they are, what is said of them, and what another state takes."""
     chosen = settings()
     asked = Asked(instant(at), instant(as_known_at), why_not)
-    found = run(_explain(find(data, chosen), patient, asked))
+    place = find(data, chosen)
+    found = run(_explain(place, key_ring(chosen, place.directory), patient, asked))
     show(found, as_json=as_json, lines=sentences(patient, found))
 
 
-async def _explain(place: Place, patient: str, asked: Asked) -> dict[str, Any]:
+async def _explain(place: Place, ring: KeyRing, patient: str, asked: Asked) -> dict[str, Any]:
     async with place.reading() as store:
-        rows = await store.journal(patient)
+        rows = await Vault(store, ring).journal(patient)
         shelf = PolicyShelf(default())
         await shelf.load(store)
     known = {level.id for level in shelf.current.levels}

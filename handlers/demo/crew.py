@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from handlers.clocks import Clock
+from handlers.settings import Settings
 from schemas.instants import SECOND, format_instant, parse_instant
 
 START_TIMEOUT: Final = 30.0  # seconds
@@ -26,13 +27,16 @@ class DemoError(Exception):
 class WorkerProcess:
     """`pathway worker` in a child process; its log goes to a file."""
 
-    def __init__(self, broker: str, database: str, log: Path) -> None:
+    def __init__(self, broker: str, database: str, keys: Settings, log: Path) -> None:
         self._env = {
             "PATHWAY_BROKER_URL": broker,
             "PATHWAY_DATABASE_URL": database,
             "PATHWAY_RECEIPTS": "all",
             "PATHWAY_SETTLE": SETTLE,
         }
+        for name in ("master_key_file", "audit_key_file"):
+            if (path := getattr(keys, name)) is not None:
+                self._env[f"PATHWAY_{name.upper()}"] = str(path)
         self._log = log
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None

@@ -17,6 +17,7 @@ from handlers.clocks import Clock
 from handlers.demo.crew import DemoError, WorkerProcess, fast, held
 from handlers.demo.narrator import Narrator, monday_of
 from handlers.demo.subscriber import Subscriber
+from handlers.keys import embedded_keys
 from handlers.levels import bars
 from handlers.publish import Letter, publish
 from handlers.settings import Settings
@@ -82,7 +83,8 @@ async def demo(
         await declare(client.jetstream(), settings.names, settings.limits)
         subscriber = Subscriber(settings.prefix, STORY_PATIENT, tell)
         await subscriber.follow(client)
-        worker = WorkerProcess(broker, database, directory / MARKER)
+        keys = embedded_keys(settings, directory)
+        worker = WorkerProcess(broker, database, keys, directory / MARKER)
         stage = Stage(settings, client, worker, subscriber, say)
         try:
             end = await _story(stage, [Letter(m.subject, m.body, {}) for m in letters])

@@ -83,6 +83,11 @@ class LogCheck:
         self._entries.grow(entries)
         self._alignment.feed(leaves, entries)
 
+    @property
+    def trees(self) -> tuple[Tree, Tree]:
+        """What the leaf hashes come to, and what the entries come to."""
+        return self._leaves.tree, self._entries.tree
+
     def finish(self, report: Report) -> bool:
         """Name what is wrong; returns whether any entry is not where and what it should be."""
         self._leaves.finish()

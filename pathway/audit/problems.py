@@ -40,7 +40,14 @@ class Finding(StrEnum):
     # Found in a database only:
     SNAPSHOT_MISMATCH = "snapshot_mismatch"  # does not equal its replay
     MESSAGE_UNEXPLAINED = "message_unexplained"  # an outbox message that no entry names
+    MESSAGE_MISSING = "message_missing"  # an entry names it, the outbox has it not
+    MESSAGE_ALTERED = "message_altered"  # does not equal its replay
     SEQUENCE_GAP = "sequence_gap"  # in a patient's chain
+    LEDGER_MISMATCH = "ledger_mismatch"  # does not equal its replay
+    JOURNAL_UNEXPLAINED = "journal_unexplained"  # a journal row without an entry
+    JOURNAL_MISSING = "journal_missing"  # an entry whose event is not journaled
+    JOURNAL_ALTERED = "journal_altered"  # not the event of its entry
+    KEY_MISSING = "key_missing"  # a patient's key is gone or broken, without an erasure
 
 
 class Check(StrEnum):
@@ -51,6 +58,7 @@ class Check(StrEnum):
     SEALED_WITHHELD = "sealed_withheld"  # sealed bytes are not there (erased or left out)
     UNSIGNED_TAIL = "unsigned_tail"  # entries newer than the last checkpoint
     COMPLETENESS = "completeness"  # a partial bundle cannot show that its selection is complete
+    ENGINE_CHANGED = "engine_changed"  # another fold made it; replayed only by its own program
     HELD_CHECKPOINT = "held_checkpoint"  # nothing here ties it to this partial bundle
 
 

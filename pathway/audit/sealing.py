@@ -120,15 +120,16 @@ class MasterKey:
     @classmethod
     def from_file(cls, path: Path) -> "MasterKey":
         """Read the key. Raises KeyFileError, also if others may read the file."""
-        return cls._from_text(read_secret(path), str(path))
+        return cls.parse(read_secret(path), str(path))
 
     @classmethod
     def from_environment(cls, name: str) -> "MasterKey":
         """Read the key from an environment variable. Raises KeyFileError."""
-        return cls._from_text(os.environ.get(name, ""), name)
+        return cls.parse(os.environ.get(name, ""), name)
 
     @classmethod
-    def _from_text(cls, text: str, where: str) -> "MasterKey":
+    def parse(cls, text: str, where: str) -> "MasterKey":
+        """Read the key's text. Raises KeyFileError, which names where it stood, not what."""
         try:
             secret = b64decode(text.strip(), validate=True)
         except (Base64Error, ValueError):

@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from pathway.audit.tree import Tree
 from pathway.store.errors import StaleOwnerError, StoreError
 
 __all__ = [
+    "Announcement",
+    "AuditRow",
+    "CheckpointRow",
     "Commit",
     "JournalRow",
+    "KeyRow",
     "LedgerRow",
     "OutboxRow",
     "ParkedRow",
@@ -38,7 +43,7 @@ class JournalRow:
     revision: int
     time: int
     digest: bytes  # SHA-256 of the content; tells a duplicate from a conflict
-    raw: bytes  # the bytes received
+    raw: bytes  # the bytes received, sealed; see pathway/vault.py
     policy: str  # digest of the policy that the worker ran when it accepted this
     commit: int = 0  # given by the store
     recorded_at: int = 0
@@ -81,7 +86,7 @@ class OutboxRow:
 
     id: str
     patient: str  # "_" where no patient is known
-    kind: str  # transition, recommendation, alert or receipt
+    kind: str  # transition, recommendation, alert, receipt or audit
     sequence: int  # in its subject's chain, from 1; 0 where unchained
     subject: str
     body: bytes
@@ -113,6 +118,44 @@ class PolicyRow:
     text: str
 
 
+@dataclass(slots=True, frozen=True)
+class AuditRow:
+    """One entry of the audit log: the public part, which is the leaf's bytes, and the sealed."""
+
+    patient: str | None
+    leaf: bytes
+    sealed: bytes = b""
+    commit: int = 0  # given by the store
+    sequence: int = 0  # index of the leaf, from 0; given by the store
+
+
+@dataclass(slots=True, frozen=True)
+class KeyRow:
+    """One patient's wrapped key; empty once it was destroyed."""
+
+    patient: str
+    wrapped: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class CheckpointRow:
+    """A signed tree head."""
+
+    size: int
+    note: bytes
+    recorded_at: int
+
+
+class Announcement(Protocol):
+    """Messages that tell the audit log's new head, which is known only under the lock."""
+
+    def __len__(self) -> int:
+        """How many there will be."""
+
+    def messages(self, tree: Tree) -> list[OutboxRow]:
+        """Make them for the tree with this commit's entries. Pure, and quick."""
+
+
 @dataclass(slots=True)
 class Commit:
     """Everything one micro-batch changes; written in one transaction or not at all."""
@@ -124,6 +167,9 @@ class Commit:
     outbox: list[OutboxRow] = field(default_factory=list)
     parked: list[ParkedRow] = field(default_factory=list)
     policies: list[PolicyRow] = field(default_factory=list)
+    entries: list[AuditRow] = field(default_factory=list)
+    keys: list[KeyRow] = field(default_factory=list)
+    announcement: Announcement | None = None
 
 
 class Store(Protocol):
@@ -164,18 +210,51 @@ class Store(Protocol):
     async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
         """Write it all, fsynced, in one transaction.
 
-        Takes the dense numbers (commit, journal, outbox) from the locked `log_head` row.
+        Takes the dense numbers (commit, journal, outbox, audit) from the locked `log_head` row,
+        and appends the entries' leaves to the tree that it remembers.
         Journal and outbox rows keep the order given; patients and ledger rows replace those
-        of the same key; a parked row or policy known already is left as it is.
+        of the same key; a parked row or policy known already is left as it is; a patient who
+        has a key, or had one, gets no other. The announcement's messages go out last.
         Returns (commit number, recorded_at, outbox rows with their positions).
         Raises StaleOwnerError if the owner's epoch moved on or nobody claimed it,
         ClockWentBackError if `recorded_at` is less than `last_recorded_at()`, ConflictError if
-        a (source, id) or a message id exists already, StoreError otherwise. After any of them,
-        or a cancellation, read the state again: the commit may have happened.
+        a (source, id), a message id or a patient's key exists, StoreError otherwise. After any
+        of them, or a cancellation, read the state again: the commit may have happened.
         """
 
     async def last_recorded_at(self) -> int:
         """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
+
+    # -- the audit log -------------------------------------------------------------------------
+
+    async def tree(self) -> Tree:
+        """The audit log's tree as of the newest commit."""
+
+    def entries(
+        self, first: int = 0, stop: int | None = None, patient: str | None = None
+    ) -> AsyncIterator[AuditRow]:
+        """Audit entries with first ≤ sequence < stop, in order."""
+
+    async def hashes(self, level: int, start: int, stop: int) -> list[bytes]:
+        """Kept hashes of the tree: of leaves at level 0, else of nodes; in order of place."""
+
+    def leaves(self, first: int = 0, stop: int | None = None) -> AsyncIterator[list[bytes]]:
+        """Kept leaf hashes with first ≤ index < stop, in order, some at a time."""
+
+    async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
+        """Keep a signed tree head; one of the same size is left as it is."""
+
+    def checkpoints(self) -> AsyncIterator[CheckpointRow]:
+        """Every signed tree head, by size."""
+
+    async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
+        """Wrapped keys of those of the patients who have, or had (empty), one."""
+
+    async def everybody(self) -> list[str]:
+        """Every key of a patient that stands in any table, in code point order."""
+
+    def journaled(self) -> AsyncIterator[JournalRow]:
+        """Every journal row, in the order of writing."""
 
     # -- the relay -----------------------------------------------------------------------------
 

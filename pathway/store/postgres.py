@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pathway.store import postgres_statements as sql
-from pathway.store.base import Commit, OutboxRow
+from pathway.store.base import CheckpointRow, Commit, OutboxRow
 from pathway.store.errors import StaleOwnerError
 from pathway.store.postgres_commit import write
 from pathway.store.postgres_connection import LOOKS, SIDE, WORK, Connection, Line, line, server
@@ -71,6 +71,11 @@ class PostgresStore(SqlStore):
         """
         if positions:
             await self._side.fetch(sql.MARK, sorted(positions))
+
+    async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
+        """Keep a signed tree head; one of the same size is left as it is."""
+        row = ([checkpoint.size], [checkpoint.note], [checkpoint.recorded_at])
+        await self._work.fetch(sql.ADD_CHECKPOINT, *row)
 
     async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
         """Delete parked messages; returns how many there were."""

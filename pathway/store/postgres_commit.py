@@ -5,10 +5,13 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
+from pathway.audit.tree import Tree, leaf_hash
 from pathway.store import postgres_statements as sql
 from pathway.store.base import (
+    AuditRow,
     Commit,
     JournalRow,
+    KeyRow,
     LedgerRow,
     OutboxRow,
     ParkedRow,
@@ -30,6 +33,8 @@ LEDGER = _values(LedgerRow)
 OUTBOX = _values(OutboxRow, "recorded_at", "position")
 PARKED = _values(ParkedRow, "recorded_at")
 POLICY = _values(PolicyRow)
+ENTRY = _values(AuditRow, "commit", "sequence")
+KEY = _values(KeyRow)
 PARKED_KEY = attrgetter("stream_sequence")
 POLICY_KEY = attrgetter("digest")
 
@@ -46,23 +51,43 @@ async def write(
     recorded_at = commit.recorded_at
     async with connection.transaction():
         await _put_what_needs_no_number(connection, commit)
-        taken = await connection.fetchrow(
-            sql.TAKE_NUMBERS, recorded_at, len(commit.journal), len(commit.outbox), epoch
-        )
+        counts = (len(commit.journal), len(commit.outbox) + len(commit.announcement or ()))
+        taken = await connection.fetchrow(sql.TAKE_NUMBERS, recorded_at, *counts, epoch)
         if taken is None:
             await _refuse(connection, epoch, recorded_at)
-        number, entries, messages = taken
+        number, entries, messages, *tree = taken
+        grown = await _append(connection, commit, number, Tree.load(*tree))
+        announced = commit.announcement.messages(grown) if commit.announcement else []
+        told = [*commit.outbox, *announced]
         if commit.journal:
             journal = _by_column(map(JOURNAL, commit.journal))
             await connection.execute(sql.ADD_JOURNAL, *journal, number, recorded_at, entries)
-        if commit.outbox:
-            outbox = _by_column(map(OUTBOX, commit.outbox))
+        if told:
+            outbox = _by_column(map(OUTBOX, told))
             await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
     sent = [
         replace(row, recorded_at=recorded_at, position=position)
-        for position, row in enumerate(commit.outbox, start=messages + 1)
+        for position, row in enumerate(told, start=messages + 1)
     ]
     return number, recorded_at, sent
+
+
+async def _append(connection: Connection, commit: Commit, number: int, tree: Tree) -> Tree:
+    """Write new keys, the audit entries, and what their leaves add to the tree."""
+    if commit.keys:
+        await connection.execute(sql.ADD_KEYS, *_by_column(map(KEY, commit.keys)))
+    if not commit.entries:
+        return tree
+    hashes = [leaf_hash(row.leaf) for row in commit.entries]
+    grown, nodes = tree.extend(hashes)
+    rows = _by_column(map(ENTRY, commit.entries))
+    # The first of the counted rows gets one more than what is given.
+    await connection.execute(sql.ADD_ENTRIES, *rows, number, tree.size - 1)
+    await connection.execute(sql.ADD_LEAVES, tree.size, b"".join(hashes))
+    if nodes:
+        await connection.execute(sql.ADD_NODES, *_by_column(nodes))
+    await connection.execute(sql.MOVE_TREE, grown.size, grown.dump())
+    return grown
 
 
 async def _put_what_needs_no_number(connection: Connection, commit: Commit) -> None:

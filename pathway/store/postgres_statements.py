@@ -14,14 +14,23 @@ from re import sub
 from typing import Any, get_args
 
 from pathway.store.base import (
+    AuditRow,
+    CheckpointRow,
     JournalRow,
+    KeyRow,
     LedgerRow,
     OutboxRow,
     ParkedRow,
     PatientRow,
     PolicyRow,
 )
-from pathway.store.statements import PARKED_BEFORE, POLICY_KNOWN, Lookup, replaced
+from pathway.store.statements import (
+    CHECKPOINT_KEPT,
+    PARKED_BEFORE,
+    POLICY_KNOWN,
+    Lookup,
+    replaced,
+)
 
 TYPES: dict[object, str] = {str: "text", int: "bigint", bytes: "bytea"}
 
@@ -61,13 +70,20 @@ ADD_PARKED = _insert("parked", ParkedRow, same=["recorded_at"]) + PARKED_BEFORE
 ADD_POLICIES = _insert("policies", PolicyRow) + POLICY_KNOWN
 ADD_JOURNAL = _insert("journal", JournalRow, same=["commit", "recorded_at"], counted="seq")
 ADD_OUTBOX = _insert("outbox", OutboxRow, same=["recorded_at"], counted="position")
+ADD_ENTRIES = _insert("audit", AuditRow, same=["commit"], counted="sequence")
+ADD_LEAVES = "INSERT INTO audit_leaves (start, hashes) VALUES ($1, $2)"
+ADD_NODES = """INSERT INTO audit_nodes (level, place, hash)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])"""
+ADD_KEYS = _insert("patient_keys", KeyRow)
+ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
+MOVE_TREE = "UPDATE log_head SET tree_size = $1, tree = $2 WHERE id = 1"
 
 # One statement that locks the row and takes the numbers: $1 recorded_at, $2 how many journal
 # rows, $3 how many messages, $4 the owner's epoch. Without a row it was refused; HEAD says why.
 TAKE_NUMBERS = """UPDATE log_head SET "commit" = "commit" + 1, recorded_at = $1,
     journal = journal + $2, outbox = outbox + $3
     WHERE id = 1 AND epoch = $4 AND recorded_at <= $1
-    RETURNING "commit", journal - $2, outbox - $3"""
+    RETURNING "commit", journal - $2, outbox - $3, tree_size, tree"""
 HEAD = "SELECT epoch, recorded_at FROM log_head WHERE id = 1"
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ANY($1::bigint[]) AND published = 0"

@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator, Collection
 from typing import Any, Protocol
 
+from pathway.audit.tree import HASH_SIZE, Tree
 from pathway.store import statements as sql
 from pathway.store.base import (
+    AuditRow,
+    CheckpointRow,
     JournalRow,
     LedgerRow,
     OutboxRow,
@@ -15,6 +18,7 @@ from pathway.store.base import (
 )
 
 PAGE = 256  # rows read at a time when streaming
+LAST = 2**62  # beyond every number
 
 
 class Line(Protocol):
@@ -76,6 +80,69 @@ class SqlStore(Store):
         """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
         ((recorded_at,),) = await self._work.fetch(sql.LAST_RECORDED_AT)
         return int(recorded_at)
+
+    # -- the audit log -------------------------------------------------------------------------
+
+    async def tree(self) -> Tree:
+        """The audit log's tree as of the newest commit."""
+        ((size, hashes),) = await self._looks.fetch(sql.TREE)
+        return Tree.load(size, hashes)
+
+    async def entries(
+        self, first: int = 0, stop: int | None = None, patient: str | None = None
+    ) -> AsyncIterator[AuditRow]:
+        """Audit entries with first ≤ sequence < stop, in order."""
+        text, whose = (sql.ENTRIES, ()) if patient is None else (sql.ENTRIES_OF, (patient,))
+        stop = LAST if stop is None else stop
+        while page := await self._looks.fetch(text, first, stop, *whose, PAGE):
+            for row in page:
+                yield AuditRow(*row)
+            first = page[-1][-1] + 1
+
+    async def hashes(self, level: int, start: int, stop: int) -> list[bytes]:
+        """Kept hashes of the tree: of leaves at level 0, else of nodes; in order of place."""
+        if level:
+            return [each for (each,) in await self._looks.fetch(sql.NODES, level, start, stop)]
+        return [each async for some in self.leaves(start, stop) for each in some]
+
+    async def leaves(self, first: int = 0, stop: int | None = None) -> AsyncIterator[list[bytes]]:
+        """Kept leaf hashes with first ≤ index < stop, in order, some at a time."""
+        end = LAST if stop is None else stop
+        while page := await self._looks.fetch(sql.LEAVES, end, first, PAGE):
+            found: list[bytes] = []
+            for start, hashes in page:
+                places = range(0, len(hashes), HASH_SIZE)
+                some = [hashes[place : place + HASH_SIZE] for place in places]
+                found += some[max(0, first - start) : max(0, end - start)]
+                first = max(first, start + len(some))
+            if found:
+                yield found
+            if len(page) < PAGE:
+                return
+
+    async def checkpoints(self) -> AsyncIterator[CheckpointRow]:
+        """Every signed tree head, by size."""
+        last = -1
+        while page := await self._looks.fetch(sql.CHECKPOINTS, last, PAGE):
+            for row in page:
+                yield CheckpointRow(*row)
+            last = page[-1][0]
+
+    async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
+        """Wrapped keys of those of the patients who have, or had (empty), one."""
+        return dict(map(tuple, await self._find(sql.KEYS, [(each,) for each in patients])))
+
+    async def everybody(self) -> list[str]:
+        """Every key of a patient that stands in any table, in code point order."""
+        return [patient for (patient,) in await self._looks.fetch(sql.EVERYBODY)]
+
+    async def journaled(self) -> AsyncIterator[JournalRow]:
+        """Every journal row, in the order of writing."""
+        last = 0
+        while page := await self._looks.fetch(sql.JOURNALED, last, PAGE):
+            for row in page:
+                yield JournalRow(*row[:-1])
+            last = page[-1][-1]
 
     # -- the relay and the scheduler -----------------------------------------------------------
 

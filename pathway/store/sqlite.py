@@ -7,12 +7,13 @@ other owns a connection for looking, so that no long look delays a commit.
 
 import sqlite3
 from collections.abc import Collection, Iterable
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pathway.store import sqlite_statements as sql
-from pathway.store.base import Commit, OutboxRow
+from pathway.store.base import CheckpointRow, Commit, OutboxRow
 from pathway.store.errors import SchemaBehindError, StaleOwnerError, StoreError
 from pathway.store.migrate import check
 from pathway.store.sql import SqlStore
@@ -117,6 +118,15 @@ class SqliteStore(SqlStore):
         """
         if positions:
             await self._change(sql.MARK, positions, durable=False)
+
+    async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
+        """Keep a signed tree head; one of the same size is left as it is."""
+
+        def keep(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                connection.execute(sql.ADD_CHECKPOINT, astuple(checkpoint))
+
+        await self._work.run(keep)
 
     async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
         """Delete parked messages; returns how many there were."""

@@ -6,10 +6,13 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
+from pathway.audit.tree import Tree, leaf_hash
 from pathway.store import sqlite_statements as sql
 from pathway.store.base import (
+    AuditRow,
     Commit,
     JournalRow,
+    KeyRow,
     LedgerRow,
     OutboxRow,
     ParkedRow,
@@ -31,6 +34,8 @@ LEDGER = _values(LedgerRow)
 OUTBOX = _values(OutboxRow)
 PARKED = _values(ParkedRow, "recorded_at")
 POLICY = _values(PolicyRow)
+ENTRY = _values(AuditRow, "commit", "sequence")
+KEY = _values(KeyRow)
 
 
 def write(
@@ -43,13 +48,15 @@ def write(
     """
     recorded_at = commit.recorded_at
     with transaction(connection):
-        last, last_recorded_at, owner, entries, messages = connection.execute(sql.HEAD).fetchone()
+        head = connection.execute(sql.HEAD).fetchone()
+        last, last_recorded_at, owner, entries, messages, *tree = head
         if owner != epoch:
             raise StaleOwnerError(f"the owner's epoch is {owner}, this worker's is {epoch}")
         if recorded_at < last_recorded_at:
             raise ClockWentBackError(f"{recorded_at} is before {last_recorded_at}")
         number = last + 1
-        sent = _positioned(commit, messages)
+        grown = _append(connection, commit, number, Tree.load(*tree))
+        sent = _positioned(commit, messages, grown)
         connection.executemany(sql.ADD_JOURNAL, _journal(commit, number, entries))
         connection.executemany(sql.PUT_PATIENT, map(PATIENT, commit.patients))
         connection.executemany(sql.PUT_LEDGER, map(LEDGER, commit.ledger))
@@ -58,11 +65,25 @@ def write(
             sql.ADD_PARKED, ((*PARKED(row), recorded_at) for row in commit.parked)
         )
         connection.executemany(sql.ADD_POLICY, map(POLICY, commit.policies))
-        connection.execute(
-            sql.MOVE_HEAD,
-            (number, recorded_at, entries + len(commit.journal), messages + len(sent)),
-        )
+        connection.executemany(sql.ADD_KEY, map(KEY, commit.keys))
+        counts = (entries + len(commit.journal), messages + len(sent))
+        moved = (number, recorded_at, *counts, grown.size, grown.dump())
+        connection.execute(sql.MOVE_HEAD, moved)
     return number, recorded_at, sent
+
+
+def _append(connection: sqlite3.Connection, commit: Commit, number: int, tree: Tree) -> Tree:
+    """Write the audit entries and what their leaves add to the tree."""
+    if not commit.entries:
+        return tree
+    hashes = [leaf_hash(row.leaf) for row in commit.entries]
+    grown, nodes = tree.extend(hashes)
+    numbered = enumerate(commit.entries, start=tree.size)
+    rows = ((*ENTRY(row), number, sequence) for sequence, row in numbered)
+    connection.executemany(sql.ADD_ENTRY, rows)
+    connection.execute(sql.ADD_LEAVES, (tree.size, b"".join(hashes)))
+    connection.executemany(sql.ADD_NODE, nodes)
+    return grown
 
 
 def _journal(commit: Commit, number: int, entries: int) -> Iterator[tuple[object, ...]]:
@@ -70,8 +91,9 @@ def _journal(commit: Commit, number: int, entries: int) -> Iterator[tuple[object
         yield *JOURNAL(row), number, commit.recorded_at, seq
 
 
-def _positioned(commit: Commit, messages: int) -> list[OutboxRow]:
+def _positioned(commit: Commit, messages: int, tree: Tree) -> list[OutboxRow]:
+    announced = commit.announcement.messages(tree) if commit.announcement else []
     return [
         replace(row, recorded_at=commit.recorded_at, position=position)
-        for position, row in enumerate(commit.outbox, start=messages + 1)
+        for position, row in enumerate([*commit.outbox, *announced], start=messages + 1)
     ]

@@ -8,7 +8,10 @@ from functools import cache
 from itertools import chain
 
 from pathway.store.base import (
+    AuditRow,
+    CheckpointRow,
     JournalRow,
+    KeyRow,
     LedgerRow,
     OutboxRow,
     ParkedRow,
@@ -16,7 +19,14 @@ from pathway.store.base import (
     PolicyRow,
     in_chunks,
 )
-from pathway.store.statements import PARKED_BEFORE, POLICY_KNOWN, Lookup, columns, replaced
+from pathway.store.statements import (
+    CHECKPOINT_KEPT,
+    PARKED_BEFORE,
+    POLICY_KNOWN,
+    Lookup,
+    columns,
+    replaced,
+)
 
 SIZES = (1, 8, 64, 512)  # keys in a lookup: few texts, so that each is prepared only once
 
@@ -32,11 +42,16 @@ PUT_LEDGER = _insert("ledger", LedgerRow) + replaced(LedgerRow, "patient", "key"
 ADD_OUTBOX = _insert("outbox", OutboxRow)
 ADD_PARKED = _insert("parked", ParkedRow) + PARKED_BEFORE
 ADD_POLICY = _insert("policies", PolicyRow) + POLICY_KNOWN
+ADD_ENTRY = _insert("audit", AuditRow)
+ADD_LEAVES = "INSERT INTO audit_leaves (start, hashes) VALUES (?, ?)"
+ADD_NODE = "INSERT INTO audit_nodes (level, place, hash) VALUES (?, ?, ?)"
+ADD_KEY = _insert("patient_keys", KeyRow)
+ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
 
-HEAD = 'SELECT "commit", recorded_at, epoch, journal, outbox FROM log_head WHERE id = 1'
-MOVE_HEAD = (
-    'UPDATE log_head SET "commit" = ?, recorded_at = ?, journal = ?, outbox = ? WHERE id = 1'
-)
+HEAD = """SELECT "commit", recorded_at, epoch, journal, outbox, tree_size, tree
+    FROM log_head WHERE id = 1"""
+MOVE_HEAD = """UPDATE log_head SET "commit" = ?, recorded_at = ?, journal = ?, outbox = ?,
+    tree_size = ?, tree = ? WHERE id = 1"""
 EPOCH = "SELECT epoch FROM log_head WHERE id = 1"
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ?"

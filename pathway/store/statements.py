@@ -8,6 +8,8 @@
 from dataclasses import dataclass, fields
 
 from pathway.store.base import (
+    AuditRow,
+    CheckpointRow,
     JournalRow,
     LedgerRow,
     OutboxRow,
@@ -34,10 +36,29 @@ def replaced(row: type, *key: str) -> str:
 
 PARKED_BEFORE = " ON CONFLICT (stream_sequence) DO NOTHING"
 POLICY_KNOWN = " ON CONFLICT (digest) DO NOTHING"
+CHECKPOINT_KEPT = " ON CONFLICT (size) DO NOTHING"
 
 LAST_RECORDED_AT = "SELECT recorded_at FROM log_head WHERE id = 1"
 JOURNAL = f"SELECT {columns(JournalRow)} FROM journal WHERE patient = ? ORDER BY seq"
 LEDGER_OF = f"SELECT {columns(LedgerRow)} FROM ledger WHERE patient = ? ORDER BY key"
+TREE = "SELECT tree_size, tree FROM log_head WHERE id = 1"
+ENTRIES = f"""SELECT {columns(AuditRow)} FROM audit
+    WHERE sequence >= ? AND sequence < ? ORDER BY sequence LIMIT ?"""
+ENTRIES_OF = f"""SELECT {columns(AuditRow)} FROM audit
+    WHERE sequence >= ? AND sequence < ? AND patient = ? ORDER BY sequence LIMIT ?"""
+LEAVES = """SELECT start, hashes FROM audit_leaves WHERE start < ? AND start >=
+    COALESCE((SELECT MAX(start) FROM audit_leaves WHERE start <= ?), 0) ORDER BY start LIMIT ?"""
+NODES = """SELECT hash FROM audit_nodes WHERE level = ? AND place >= ? AND place < ?
+    ORDER BY place"""
+CHECKPOINTS = f"""SELECT {columns(CheckpointRow)} FROM checkpoints
+    WHERE size > ? ORDER BY size LIMIT ?"""
+EVERYBODY = """SELECT patient FROM (
+    SELECT patient FROM patients UNION SELECT patient FROM journal
+    UNION SELECT patient FROM outbox UNION SELECT patient FROM audit
+    UNION SELECT patient FROM ledger) AS known
+    WHERE patient IS NOT NULL AND patient <> '_' ORDER BY patient"""
+JOURNALED = f"""SELECT {columns(JournalRow)}, seq FROM journal
+    WHERE seq > ? ORDER BY seq LIMIT ?"""
 UNPUBLISHED = f"""SELECT {columns(OutboxRow)} FROM outbox
     WHERE published = 0 AND position > ? ORDER BY position LIMIT ?"""
 MESSAGES_AFTER = f"""SELECT {columns(OutboxRow)} FROM outbox
@@ -98,4 +119,5 @@ KNOWN = Lookup("source, id, digest", "journal", ("source", "id"))
 PATIENTS = Lookup(columns(PatientRow), "patients", ("patient",))
 IDENTITIES = Lookup("DISTINCT patient, identity", "journal", ("patient", "identity"))
 LEDGER = Lookup(columns(LedgerRow), "ledger", ("patient", "key"))
+KEYS = Lookup("patient_keys.patient, wrapped", "patient_keys", ("patient",))
 TOLD = Lookup("outbox.id", "outbox", ("id",))

@@ -28,6 +28,7 @@ from schemas.instants import parse_instant
 from tests.acceptance.commands import PATIENCE, POLL, Running, pathway, rows, settled
 from tests.acceptance.downstream import assert_complete, read
 from tests.acceptance.events import admission, encode
+from tests.keys import MASTER_TEXT, vault
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +76,7 @@ def start(tmp_path: Path, broker: EmbeddedNats, database: Path) -> Iterator[Star
     def worker(**settings: str) -> Running:
         settings = {"clock": CLOCK, "settle": "0.1", "batch_size": "64"} | settings
         urls = {"broker_url": broker.url, "database_url": f"sqlite:///{database}"}
+        urls["master_key"] = MASTER_TEXT
         started.append(Running(tmp_path, "worker", **urls, **settings))
         return started[-1]
 
@@ -127,7 +129,7 @@ async def undisturbed(directory: Path, messages: list[Message]) -> Path:
     upgrade(database)
     store = open_store(f"sqlite:///{database}")
     await store.open()
-    processor = Processor(store, PolicyShelf(policy.default()), Terms(), lambda: NOW)
+    processor = Processor(store, vault(store), PolicyShelf(policy.default()), Terms(), lambda: NOW)
     await processor.start()
     for number in range(0, len(messages), 500):
         some = messages[number : number + 500]
@@ -251,6 +253,9 @@ async def test_a_database_that_was_not_migrated_is_named(
     broker: EmbeddedNats, database: Path
 ) -> None:
     urls = {"broker_url": broker.url, "database_url": f"sqlite:///{database}"}
+    keyless = await asyncio.to_thread(pathway, "worker", **urls)
+    assert (keyless.code, keyless.error) == (1, "master_key_missing")
+    urls["master_key"] = MASTER_TEXT
     missing = await asyncio.to_thread(pathway, "worker", **urls)
     assert (missing.code, missing.error) == (1, "schema_behind")
     assert "pathway migrate" in missing.err

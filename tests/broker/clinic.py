@@ -20,6 +20,7 @@ from handlers.streams import StreamNames
 from pathway.store.base import JournalRow
 from pathway.store.migrate import upgrade
 from schemas.examples import EXAMPLES
+from tests.keys import MASTER_TEXT
 
 CLOCK = "2026-06-01T00:00:00Z"
 _numbers = itertools.count(1)
@@ -67,6 +68,7 @@ class Clinic:
 
     def worker(self, **settings: Any) -> Worker:  # noqa: ANN401 - settings as they are
         chosen = {"clock": CLOCK, "settle": 0.05, "prefix": self.names.prefix} | settings
+        chosen = {"master_key": MASTER_TEXT} | chosen
         return Worker(Settings(**chosen), self.server.url, self.database)
 
     @asynccontextmanager
@@ -113,5 +115,5 @@ class Clinic:
 
 async def applied(worker: Worker, patient: str) -> list[JournalRow]:
     """The outside events of a patient that were accepted, in their order."""
-    rows = await worker.store.journal(patient)
+    rows = await worker.processor.vault.journal(patient)
     return [row for row in rows if not row.source.startswith("/pathway/")]

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from pathway.store.base import Commit, JournalRow, OutboxRow, Store
+from pathway.audit.tree import Tree, leaf_hash
+from pathway.store.base import CheckpointRow, Commit, JournalRow, KeyRow, OutboxRow, Store
 from pathway.store.errors import (
     ClockWentBackError,
     ConflictError,
@@ -22,7 +23,7 @@ from pathway.store.errors import (
 from pathway.store.open import open_store
 
 from .processes import another, look_on, write_on
-from .rows import SOURCE, entry, full, message, poison, rules, said, snapshot
+from .rows import SOURCE, Announced, entry, full, message, poison, rules, said, snapshot, told
 
 EMPTY = {"journal": 0, "patients": 0, "outbox": 0, "unpublished": 0, "parked": 0}
 SIZE = 16  # journal rows of a `full` commit
@@ -178,6 +179,72 @@ class StoreConformance:
             (2, "c"),
             (2, "b"),
         ]
+
+    # -- the audit log -------------------------------------------------------------------------
+
+    async def test_entries_are_leaves_of_one_tree(self, store: Store) -> None:
+        texts = [str(number) for number in range(700)]
+        for number, start in enumerate((0, 1, 5, 5, 300), start=1):
+            stop = {0: 1, 1: 5, 5: 300, 300: 700}[start] if number != 3 else start
+            await store.commit(Commit(number, entries=[told(each) for each in texts[start:stop]]))
+        expected, nodes = Tree().extend(leaf_hash(each.encode()) for each in texts)
+        assert await store.tree() == expected
+        rows = [row async for row in store.entries()]
+        assert [(row.sequence, row.leaf.decode()) for row in rows] == list(enumerate(texts))
+        assert (rows[4].commit, rows[5].commit, rows[4].sealed) == (2, 4, b"\x004")
+        some = [row.sequence async for row in store.entries(3, 9)]
+        assert some == [3, 4, 5, 6, 7, 8]
+        hashes = [leaf_hash(row.leaf) for row in rows]
+        assert await store.hashes(0, 0, 700) == hashes
+        assert await store.hashes(0, 4, 301) == hashes[4:301]
+        assert await store.hashes(8, 0, 9) == [node.hash for node in nodes if node.level == 8]
+        assert [each async for part in store.leaves(699) for each in part] == hashes[699:]
+
+    async def test_one_patients_entries_are_found(self, store: Store) -> None:
+        rows = [told("a"), told("b", "p2"), told("c", None), told("d")]
+        await store.commit(Commit(1, entries=rows))
+        found = [(row.sequence, row.patient) async for row in store.entries(patient="p1")]
+        assert found == [(0, "p1"), (3, "p1")]
+        assert [row.patient async for row in store.entries()] == ["p1", "p2", None, "p1"]
+
+    async def test_a_rolled_back_commit_leaves_the_tree(self, store: Store) -> None:
+        await store.commit(Commit(1, journal=[entry("old")], entries=[told("a")]))
+        before = await store.tree()
+        with pytest.raises(ConflictError):
+            await store.commit(Commit(2, journal=[entry("old")], entries=[told("b")]))
+        assert await store.tree() == before
+        await store.commit(Commit(2, entries=[told("c")]))
+        assert [row.leaf async for row in store.entries()] == [b"a", b"c"]
+
+    async def test_the_head_is_announced_last(self, store: Store) -> None:
+        first = Commit(1, outbox=[message("m")], entries=[told("a")], announcement=Announced())
+        _, _, sent = await store.commit(first)
+        assert [(row.id, row.position) for row in sent] == [("m", 1), ("audit-1", 2)]
+        assert sent[1].body == (await store.tree()).root()
+        _, _, sent = await store.commit(Commit(2, entries=[told("b")], announcement=Announced()))
+        assert [(row.id, row.position, row.recorded_at) for row in sent] == [("audit-2", 3, 2)]
+        assert [row.id async for row in store.messages()] == ["m", "audit-1", "audit-2"]
+
+    async def test_a_patient_gets_one_key(self, store: Store) -> None:
+        await store.commit(Commit(1, keys=[KeyRow("p2", b"2"), KeyRow("p1", b"1")]))
+        assert await store.keys(["p1", "p2", "p3"]) == {"p1": b"1", "p2": b"2"}
+        assert await store.keys([]) == {}
+        with pytest.raises(ConflictError):
+            await store.commit(Commit(2, keys=[KeyRow("p1", b"other")]))
+        assert await store.keys(["p1"]) == {"p1": b"1"}
+
+    async def test_a_checkpoint_is_kept_once(self, store: Store) -> None:
+        for size, note in ((3, b"three"), (1, b"one"), (3, b"other")):
+            await store.keep_checkpoint(CheckpointRow(size, note, 7))
+        found = [row async for row in store.checkpoints()]
+        assert found == [CheckpointRow(1, b"one", 7), CheckpointRow(3, b"three", 7)]
+
+    async def test_the_whole_journal_is_read_in_order(self, store: Store) -> None:
+        for number in range(1, 4):
+            rows = [entry(f"{number}-{i}", f"p{i % 3}") for i in range(200)]
+            await store.commit(Commit(number, journal=rows))
+        found = [(row.commit, row.id) async for row in store.journaled()]
+        assert found == [(n, f"{n}-{i}") for n in range(1, 4) for i in range(200)]
 
     # -- relay, scheduler, looking -------------------------------------------------------------
 

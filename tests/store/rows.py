@@ -2,9 +2,12 @@
 
 from hashlib import sha256
 
+from pathway.audit.tree import Tree
 from pathway.store.base import (
+    AuditRow,
     Commit,
     JournalRow,
+    KeyRow,
     LedgerRow,
     OutboxRow,
     ParkedRow,
@@ -51,6 +54,21 @@ def rules(digest: str) -> PolicyRow:
     return PolicyRow(digest, "iop", "1", "name: iop\n")
 
 
+def told(text: str, patient: str | None = "p1") -> AuditRow:
+    return AuditRow(patient, text.encode(), b"\x00" + text.encode())
+
+
+class Announced:
+    """Tells the head's size."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def messages(self, tree: Tree) -> list[OutboxRow]:
+        body = tree.root()
+        return [OutboxRow(f"audit-{tree.size}", "_", "audit", 0, "care.out.audit", body)]
+
+
 def full(number: int, size: int = 16) -> Commit:
     """A commit with rows in every table, none of them in any other commit."""
     names = [f"{number}-{position}" for position in range(size)]
@@ -62,4 +80,6 @@ def full(number: int, size: int = 16) -> Commit:
         outbox=[message(name, f"p{name}") for name in names],
         parked=[poison(number)],
         policies=[rules(str(number))],
+        entries=[told(name, f"p{name}") for name in names],
+        keys=[KeyRow(f"p{name}", name.encode()) for name in names],
     )

@@ -50,7 +50,11 @@ DATA: dict[str, dict[str, Any]] = {
     "care.alert.raised.v1": ALERT,
     "care.alert.cleared.v1": ALERT | {"resolution": "closed"},
     "care.receipt.v1": {"event": None, "outcome": "parked", "reason": "not_json"},
-    "care.audit.appended.v1": {"entries": [{"b": 1, "a": []}], "head": {"size": 1, "root": HASH}},
+    "care.audit.appended.v1": {
+        "first": 0,
+        "entries": [{"b": 1, "a": []}],
+        "head": {"size": 1, "root": HASH},
+    },
     "care.patient.erased.v1": CHAINED,
 }
 

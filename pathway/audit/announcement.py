@@ -1,0 +1,58 @@
+"""`care.audit.appended.v1`: one commit's public entries and the log's new head.
+
+The entries stand in the message as the canonical bytes that are the leaves, so a subscriber
+hashes what it finds there. Written by hand: parsing each leaf again would cost more than all
+else, and the head is known only under the lock.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from pathway.audit.tree import Tree
+from pathway.effects import stable_id
+from pathway.store.base import OutboxRow
+from schemas.instants import format_instant
+
+LARGEST: Final = 256 * 1024  # bytes of entries in one message
+
+
+class Appended:
+    """The messages that announce some leaves; their ids and number do not depend on the head."""
+
+    def __init__(self, leaves: Sequence[bytes], prefix: str, recorded_at: int) -> None:
+        self._slices = _split(leaves)
+        self._total = len(leaves)
+        self._prefix = prefix
+        self._time = format_instant(recorded_at)
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    def messages(self, tree: Tree) -> list[OutboxRow]:
+        """The messages for the tree that ends with these leaves."""
+        first, root, rows = tree.size - self._total, tree.root().hex(), []
+        for leaves in self._slices:
+            message_id = stable_id("_", "audit", first)
+            body = (
+                f'{{"specversion":"1.0","id":"{message_id}","source":"/{self._prefix}/pathway",'
+                f'"type":"care.audit.appended.v1","time":"{self._time}",'
+                f'"datacontenttype":"application/json","data":{{"first":{first},"entries":['
+            ).encode()
+            tail = f'],"head":{{"size":{tree.size},"root":"{root}"}}}}}}'.encode()
+            subject = f"{self._prefix}.out.audit"
+            whole = body + b",".join(leaves) + tail
+            rows.append(OutboxRow(message_id, "_", "audit", 0, subject, whole))
+            first += len(leaves)
+        return rows
+
+
+def _split(leaves: Sequence[bytes]) -> list[list[bytes]]:
+    slices: list[list[bytes]] = []
+    size = LARGEST
+    for leaf in leaves:
+        if size + len(leaf) > LARGEST:
+            slices.append([])
+            size = 0
+        slices[-1].append(leaf)
+        size += len(leaf) + 1
+    return slices

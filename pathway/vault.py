@@ -1,0 +1,90 @@
+"""Patients' keys: what the journal seals is opened, and can be forgotten, patient by patient.
+
+A patient's key is made with the first event and committed with it; it lies in the database
+wrapped by the master key. An empty wrapped key is that of an erased patient, whose journal
+nobody opens again.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Final, Protocol
+
+from pathway.audit.sealing import KEY_SIZE, KeyRing, PatientKey
+from pathway.store.base import JournalRow, KeyRow
+
+Keys = dict[str, PatientKey]
+CACHED: Final = 20_000  # patients' keys kept in memory
+
+
+class ErasedError(Exception):
+    """The patient was erased: nothing of theirs can be opened, nothing more is accepted."""
+
+    code = "patient_erased"
+
+
+class Wrapped(Protocol):
+    """The part of `Store` that the vault needs."""
+
+    async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
+        """Wrapped keys of those of the patients who have, or had (empty), one."""
+
+    async def journal(self, patient: str) -> list[JournalRow]:
+        """One patient's journal rows."""
+
+
+class Vault:
+    """Opens patients' keys, and keeps those used last in memory."""
+
+    def __init__(self, store: Wrapped, ring: KeyRing, cached: int = CACHED) -> None:
+        self._store = store
+        self._ring = ring
+        self._cached = cached
+        self._keys: OrderedDict[str, PatientKey] = OrderedDict()
+
+    async def find(self, patients: Iterable[str]) -> Keys:
+        """Keys of those of the patients who have one; those erased have none.
+
+        Raises:
+            UnknownMasterKeyError: the master key is not the one that wrapped them.
+            SealError: a wrapped key was altered.
+        """
+        wanted = set(patients)
+        found = {key: self._keys[key] for key in wanted & self._keys.keys()}
+        missing = wanted - found.keys()
+        if missing:
+            for patient, wrapped in (await self._store.keys(missing)).items():
+                if wrapped:
+                    found[patient] = self._ring.unwrap(wrapped, patient)
+            self.keep(found)
+        return found
+
+    def make(self, patient: str) -> tuple[PatientKey, KeyRow]:
+        """A new patient's key, and the row to commit; `keep` it once that is durable."""
+        key = PatientKey(patient, os.urandom(KEY_SIZE))
+        return key, KeyRow(patient, self._ring.wrap(key))
+
+    def keep(self, keys: Keys) -> None:
+        """Remember keys that are in the database."""
+        for patient, key in keys.items():
+            self._keys.pop(patient, None)
+            self._keys[patient] = key
+        while len(self._keys) > self._cached:
+            self._keys.popitem(last=False)
+
+    def forget(self, patient: str) -> None:
+        """The patient's key is no more."""
+        self._keys.pop(patient, None)
+
+    async def journal(self, patient: str) -> list[JournalRow]:
+        """One patient's journal rows, opened; none if the patient was erased. Raises SealError."""
+        key = (await self.find([patient])).get(patient)
+        if key is None:
+            return []
+        return [opened(key, row) for row in await self._store.journal(patient)]
+
+
+def opened(key: PatientKey, row: JournalRow) -> JournalRow:
+    """The row with the bytes received. Raises SealError."""
+    return replace(row, raw=key.open(row.raw, row.source, row.id))

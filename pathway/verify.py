@@ -1,0 +1,396 @@
+"""Verifying a database: the log against what was signed, and everything else against the log.
+
+First the whole log, as in a bundle. Then patient by patient: every journal row has its entry and
+says what the entry's HMAC says, the snapshot and the ledger equal their replay, every message is
+named by an entry and equals what the replay says. Memory grows with the longest journal of one
+patient, not with the log.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from pathway.audit.bundle import BundleEntry
+from pathway.audit.checking import CheckpointCheck, LogCheck
+from pathway.audit.checkpoints import Checkpoint
+from pathway.audit.entries_check import EntryCheck
+from pathway.audit.entry import Entry, event_hmac, open_plaintext
+from pathway.audit.errors import EntryError, SealError
+from pathway.audit.notes import VerifierKey
+from pathway.audit.problems import Check, Finding, Report
+from pathway.audit.public import ErasureEntry, EventEntry, ParkedEntry, Public, read_public
+from pathway.audit.sealing import PatientKey
+from pathway.audit.tree import leaf_hash
+from pathway.effects import stable_id
+from pathway.policy import ENGINE
+from pathway.replay import Replayed, replay
+from pathway.shelf import PolicyShelf
+from pathway.store.base import AuditRow, JournalRow, LedgerRow, OutboxRow, PatientRow, Store
+from pathway.vault import Vault, opened
+from schemas.inbound import CLOCK_SOURCE
+from schemas.instants import format_instant
+
+NOBODY: Final = "_"  # whose messages are about no patient
+TRIES: Final = 5  # the worker may be committing meanwhile
+
+
+@dataclass(slots=True)
+class Case:
+    """All that is stored of one patient."""
+
+    patient: str
+    journal: list[JournalRow]
+    entries: list[tuple[int, Public]]
+    sealed: list[AuditRow]  # the entries that seal something
+    messages: list[OutboxRow]
+    snapshot: PatientRow | None
+    ledger: dict[str, LedgerRow]
+
+    @property
+    def events(self) -> dict[tuple[str, str], tuple[int, EventEntry]]:
+        """Entries of journaled events, by (source, id)."""
+        return {
+            (each.event.source, each.event.id): (index, each)
+            for index, each in self.entries
+            if isinstance(each, EventEntry)
+        }
+
+    @property
+    def named(self) -> set[str]:
+        """Ids of the messages that entries name."""
+        return {
+            message
+            for _, each in self.entries
+            if isinstance(each, EventEntry | ErasureEntry)
+            for message in each.messages
+        }
+
+
+@dataclass(slots=True)
+class Verification:
+    """Checks a database beside a running worker; nothing is written.
+
+    Attributes:
+        vault: None = the master key is not here, and nothing sealed is opened.
+        keys: of the log, as the auditor knows them; none = signatures are not checked.
+    """
+
+    store: Store
+    shelf: PolicyShelf
+    vault: Vault | None
+    prefix: str
+    keys: Sequence[VerifierKey] = ()
+    report: Report = field(default_factory=Report)
+    _unopened: int = 0
+
+    async def run(self) -> Report:
+        """Check everything."""
+        await self.shelf.load(self.store)
+        await self._log()
+        self._unopened = self.report.skipped.pop(Check.SEALED_UNOPENED, 0)
+        for patient in await self.store.everybody():
+            await self._patient(patient)
+        await self._announced()
+        if self._unopened > 0:
+            self.report.skip(Check.SEALED_UNOPENED, self._unopened)
+        return self.report
+
+    # -- the log ---------------------------------------------------------------------------------
+
+    async def _log(self) -> None:
+        head = await self.store.tree()
+        signed = await self._signed()
+        if head.size and not signed:
+            self.report.add(Finding.CHECKPOINT_MISSING, "no checkpoint stands: nothing is signed")
+        log, entries = LogCheck(lambda: signed), EntryCheck(self.report)
+        async with aclosing(_chunks(self.store.leaves(0, head.size))) as leaves:
+            position, found = 0, list[bytes]()
+            async for row in self.store.entries(0, head.size):
+                if row.sequence != position:
+                    entries.wrong_index(position, row.sequence)
+                found.append(self._entry(entries, row, position))
+                position += 1
+                if len(found) == CHUNK:
+                    log.feed(await anext(leaves, []), found)
+                    found = []
+            log.feed(await anext(leaves, []), found)
+            async for rest in leaves:
+                log.feed(rest, [])
+        if not log.finish(self.report):
+            entries.tell_indexes()
+        if head not in log.trees:
+            self.report.add(Finding.ROOT_MISMATCH, "the head is not that of the entries")
+        await self._beyond(head.size)
+        for digest in sorted(entries.policies - self.shelf.by_digest.keys()):
+            self.report.add(Finding.POLICY_MISSING, f"the text of policy {digest}")
+
+    def _entry(self, entries: EntryCheck, row: AuditRow, position: int) -> bytes:
+        self.report.entries += 1
+        entries.check(BundleEntry(position, row.leaf, row.sealed or None), position)
+        return leaf_hash(row.leaf)
+
+    async def _beyond(self, size: int) -> None:
+        """Entries after the head; unless the worker has moved it meanwhile."""
+        last = [row.sequence async for row in self.store.entries(size)]
+        now = (await self.store.tree()).size
+        for sequence in last:
+            if sequence >= now:
+                detail = "the log has no such entry"
+                self.report.add(Finding.ENTRY_INSERTED, detail, sequence)
+
+    async def _signed(self) -> list[Checkpoint]:
+        """The checkpoints that stand, by size."""
+        if not self.keys:
+            self.report.skip(Check.KEY_NOT_PINNED, 0)
+        standing = []
+        check = CheckpointCheck(self.keys[0].name if self.keys else "", self.keys, self.report)
+        async for row in self.store.checkpoints():
+            checkpoint = check.read(row.note) if self.keys else _unverified(row.note)
+            if checkpoint is not None:
+                if checkpoint.size != row.size:
+                    check.refuse(Finding.CHECKPOINT_MALFORMED, "kept under another size")
+                standing.append(checkpoint)
+        return sorted(standing, key=lambda each: each.size)
+
+    # -- one patient -----------------------------------------------------------------------------
+
+    async def _patient(self, patient: str) -> None:
+        case = await self._case(patient)
+        if patient in self.report.erased:
+            if case.snapshot is not None or case.ledger:
+                self._wrong(Finding.SNAPSHOT_MISMATCH, case, "was erased, and has a snapshot")
+            return
+        self._explained(case)
+        rows = await self._opened(case)
+        if any(e.engine != ENGINE for _, e in case.entries if isinstance(e, EventEntry)):
+            self.report.skip(Check.ENGINE_CHANGED)
+        elif rows is not None:
+            again = replay(rows, self.shelf.by_digest, self.shelf.references, self.prefix)
+            self._replayed(case, again)
+        _gaps(case, self._wrong)
+
+    async def _case(self, patient: str) -> Case:
+        """Everything as of one commit: read again if one came between."""
+        journal = await self.store.journal(patient)
+        for _ in range(TRIES):
+            case = Case(
+                patient,
+                journal,
+                [],
+                [],
+                [each async for each in self.store.messages(patient)],
+                (await self.store.patients([patient])).get(patient),
+                await self.store.ledger_of(patient),
+            )
+            await self._read_entries(case)
+            journal = await self.store.journal(patient)
+            if len(journal) == len(case.journal):
+                break
+        return case
+
+    async def _read_entries(self, case: Case) -> None:
+        async for row in self.store.entries(patient=case.patient):
+            try:
+                public = read_public(row.leaf)
+            except EntryError:
+                continue  # told already
+            if public.patient == case.patient:
+                case.entries.append((row.sequence, public))
+                if row.sealed:
+                    case.sealed.append(row)
+
+    def _explained(self, case: Case) -> None:
+        """Journal and messages against the entries, both ways."""
+        events = case.events
+        for row in case.journal:
+            found = events.pop((row.source, row.id), None)
+            if found is None:
+                detail = f"{_short(row)} has no entry"
+                self._wrong(Finding.JOURNAL_UNEXPLAINED, case, detail)
+            elif found[1].recorded_at != format_instant(row.recorded_at):
+                detail = f"{_short(row)} was recorded at another time"
+                self._wrong(Finding.JOURNAL_ALTERED, case, detail, found[0])
+        for index, _ in events.values():
+            self._wrong(Finding.JOURNAL_MISSING, case, "its event is not journaled", index)
+        named = case.named
+        for message in case.messages:
+            if message.kind == "receipt":
+                self._receipt(case, message)
+            elif message.id not in named:
+                detail = f"no entry names message {message.id}"
+                self._wrong(Finding.MESSAGE_UNEXPLAINED, case, detail)
+        for missing in sorted(named - {each.id for each in case.messages}):
+            self._wrong(Finding.MESSAGE_MISSING, case, f"message {missing} is gone")
+
+    def _receipt(self, case: Case, message: OutboxRow) -> None:
+        data = _receipt(message.body)
+        if data is not None and data.outcome != "parked":
+            event = data.event or {}
+            known = {(row.source, row.id) for row in case.journal}
+            explained = (event.get("source"), event.get("id")) in known
+        else:
+            numbers = (e.stream_sequence for _, e in case.entries if isinstance(e, ParkedEntry))
+            whose = case.patient
+            explained = any(stable_id(whose, "receipt", each) == message.id for each in numbers)
+        if not explained:
+            detail = f"no entry explains receipt {message.id}"
+            self._wrong(Finding.MESSAGE_UNEXPLAINED, case, detail)
+
+    async def _opened(self, case: Case) -> list[JournalRow] | None:
+        """The journal with its content, checked against the entries' HMACs; None if closed."""
+        if self.vault is None or not case.journal:
+            self._unopened += len(case.journal)
+            return None
+        try:
+            key = (await self.vault.find([case.patient])).get(case.patient)
+        except SealError as error:
+            self._wrong(Finding.KEY_MISSING, case, str(error))
+            return None
+        if key is None:
+            self._wrong(Finding.KEY_MISSING, case, "the patient's key is gone, without an erasure")
+            return None
+        self._open_entries(case, key)
+        rows, events = [], case.events
+        for row in case.journal:
+            entry = events.get((row.source, row.id))
+            try:
+                rows.append(opened(key, row))
+            except SealError as error:
+                self._wrong(Finding.JOURNAL_ALTERED, case, f"{_short(row)}: {error}")
+                return None
+            made = event_hmac(key.entry_key(row.source, row.id), rows[-1].raw)
+            if entry is not None and entry[1].event.hmac != made:
+                detail = f"{_short(row)} is not the event of its entry"
+                self._wrong(Finding.JOURNAL_ALTERED, case, detail, entry[0])
+        return rows
+
+    def _open_entries(self, case: Case, key: PatientKey) -> None:
+        for row in case.sealed:
+            try:
+                open_plaintext(key, Entry(row.leaf, row.sealed))
+            except (SealError, EntryError):
+                detail = "not what was sealed"
+                self._wrong(Finding.OPENED_MISMATCH, case, detail, row.sequence)
+            self._unopened -= 1
+
+    def _replayed(self, case: Case, again: Replayed | None) -> None:
+        snapshot = None if again is None else again.chart.row()
+        if snapshot != case.snapshot:
+            self._wrong(Finding.SNAPSHOT_MISMATCH, case, "the snapshot does not equal its replay")
+        if (again.ledger if again else {}) != case.ledger:
+            self._wrong(Finding.LEDGER_MISMATCH, case, "the ledger does not equal its replay")
+        said = {row.id: (row.subject, row.body) for row in (again.messages if again else [])}
+        for row in case.messages:
+            if row.id in said and said[row.id] != (row.subject, row.body):
+                detail = f"message {row.id} does not equal its replay"
+                self._wrong(Finding.MESSAGE_ALTERED, case, detail)
+
+    def _wrong(self, name: Finding, case: Case, detail: str, index: int | None = None) -> None:
+        self.report.add(name, f"patient {case.patient}: {detail}", index)
+
+    # -- messages about nobody -------------------------------------------------------------------
+
+    async def _announced(self) -> None:
+        """Receipts without a patient, and announcements of entries."""
+        numbers: set[str] = set()
+        async for row in self.store.entries():
+            public = _parked(row)
+            if public is not None and public.patient is None:
+                numbers.add(stable_id(NOBODY, "receipt", public.stream_sequence))
+        async for message in self.store.messages(NOBODY):
+            if message.kind == "audit":
+                if not await self._announces(message):
+                    detail = f"message {message.id} announces what the log does not have"
+                    self.report.add(Finding.MESSAGE_ALTERED, detail)
+            elif message.id not in numbers:
+                detail = f"no entry explains message {message.id}"
+                self.report.add(Finding.MESSAGE_UNEXPLAINED, detail)
+
+    async def _announces(self, message: OutboxRow) -> bool:
+        try:
+            data = _announcement(message.body).data
+        except msgspec.MsgspecError:
+            return False
+        hashes = [leaf_hash(bytes(each)) for each in data.entries]
+        return hashes == await self.store.hashes(0, data.first, data.first + len(hashes))
+
+
+CHUNK: Final = 1024  # hashes fed at a time
+
+
+async def _chunks(parts: AsyncIterator[list[bytes]]) -> AsyncGenerator[list[bytes], None]:
+    held: list[bytes] = []
+    async for part in parts:
+        held += part
+        while len(held) >= CHUNK:
+            yield held[:CHUNK]
+            del held[:CHUNK]
+    if held:
+        yield held
+
+
+def _gaps(case: Case, wrong: Any) -> None:  # noqa: ANN401 - the method that reports
+    """Each chain counts from 1, without a gap."""
+    chains: dict[str, int] = {}
+    for row in case.messages:
+        if row.sequence:
+            expected = chains.get(row.kind, 0) + 1
+            if row.sequence != expected:
+                detail = f"{row.kind} {row.sequence} stands where {expected} belongs"
+                wrong(Finding.SEQUENCE_GAP, case, detail)
+            chains[row.kind] = row.sequence
+
+
+def _unverified(note: bytes) -> Checkpoint | None:
+    text = note.decode(errors="replace").rpartition("\n\n")[0]
+    try:
+        return Checkpoint.parse(text + "\n")
+    except ValueError:
+        return None
+
+
+def _parked(row: AuditRow) -> ParkedEntry | None:
+    if row.patient is not None or b'"kind":"parked"' not in row.leaf:
+        return None
+    try:
+        public = read_public(row.leaf)
+    except EntryError:
+        return None
+    return public if isinstance(public, ParkedEntry) else None
+
+
+def _short(row: JournalRow) -> str:
+    internal = row.source == CLOCK_SOURCE
+    return f"journal row {'of the clock' if internal else row.id}"
+
+
+class _ReceiptData(msgspec.Struct):
+    outcome: str
+    event: Mapping[str, str] | None = None
+
+
+class _Receipt(msgspec.Struct):
+    data: _ReceiptData
+
+
+class _AppendedData(msgspec.Struct):
+    first: int
+    entries: list[msgspec.Raw]
+
+
+class _Appended(msgspec.Struct):
+    data: _AppendedData
+
+
+_decode_receipt = msgspec.json.Decoder(_Receipt).decode
+_announcement = msgspec.json.Decoder(_Appended).decode
+
+
+def _receipt(body: bytes) -> _ReceiptData | None:
+    try:
+        return _decode_receipt(body).data
+    except msgspec.MsgspecError:
+        return None

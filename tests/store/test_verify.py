@@ -1,0 +1,298 @@
+"""Each tampering that an auditor must find, made in the database with plain SQL."""
+
+# ruff: noqa: ISC004, S608 - a table of statements, put together from constants of this file
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.signer import Signer
+from handlers.simulation import Mess, cohort
+from pathway import policy
+from pathway.audit.checkpoints import Checkpoint
+from pathway.audit.notes import SigningKey
+from pathway.audit.problems import Check, Finding, Report
+from pathway.audit.tree import Tree, leaf_hash
+from pathway.process import Incoming, Processor, Terms
+from pathway.replaying import Tally, Task, replay_some
+from pathway.shelf import PolicyShelf
+from pathway.store.migrate import upgrade
+from pathway.store.open import open_store
+from pathway.verify import Verification
+from schemas.instants import parse_instant
+from tests.keys import MASTER, vault
+
+pytestmark = pytest.mark.anyio
+
+START = parse_instant("2024-01-08T00:00:00Z")
+NOW = parse_instant("2026-06-01T00:00:00Z")
+LOG = SigningKey("care.example/log", bytes(range(32)))
+OTHER = SigningKey("care.example/log", bytes(reversed(range(32))))
+MESS = Mess(duplicates=0.05, malformed=0.05)
+EVENTS = 600
+BATCH = 40
+
+
+@pytest.fixture(scope="module")
+async def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clinic's database, with checkpoints along the way."""
+    path = tmp_path_factory.mktemp("verify") / "pathway.db"
+    upgrade(path)
+    store = open_store(path)
+    await store.open()
+    shelf = PolicyShelf(policy.default())
+    processor = Processor(store, vault(store), shelf, Terms(receipts=True), lambda: NOW)
+    await processor.start()
+    signer = Signer(store, LOG, 60, lambda: NOW)
+    batch: list[Incoming] = []
+    for number, message in enumerate(cohort(12, 5, START, MESS), 1):
+        batch.append(Incoming(message.body, message.subject, number))
+        if len(batch) == BATCH:
+            await processor.take(batch)
+            batch = []
+            if number % (5 * BATCH) == 0:
+                await signer.sign(LOG)
+        if number == EVENTS:
+            break
+    while due := await store.due(NOW, 500):
+        await processor.advance_time(due)
+    await signer.sign(LOG)
+    await store.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def database(original: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "pathway.db"
+    with closing(sqlite3.connect(original)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
+
+
+async def verified(path: Path, *, opened: bool = True, key: SigningKey = LOG) -> Report:
+    store = open_store(path, read_only=True)
+    await store.open()
+    try:
+        keys = vault(store) if opened else None
+        shelf = PolicyShelf(policy.default())
+        return await Verification(store, shelf, keys, "care", [key.public]).run()
+    finally:
+        await store.close()
+
+
+def names(report: Report) -> set[Finding]:
+    return {problem.name for problem in report.problems}
+
+
+def change(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        for statement in statements:
+            assert database.execute(statement).rowcount > 0, statement
+        database.commit()
+
+
+async def test_an_untouched_database_verifies(original: Path) -> None:
+    report = await verified(original)
+    assert [str(problem) for problem in report.problems] == []
+    assert report.entries > EVENTS * 0.8
+    assert report.checkpoints >= 3
+    assert report.size == report.entries
+    assert report.skipped == {}
+
+
+async def test_without_the_master_key_it_says_what_it_skipped(original: Path) -> None:
+    report = await verified(original, opened=False)
+    assert report.ok
+    assert report.skipped[Check.SEALED_UNOPENED] > 0
+
+
+CHANGED = "CAST(REPLACE(CAST(leaf AS TEXT), '\"applied\"', '\"ignored\"') AS BLOB)"
+TAMPERED = {
+    "an entry altered": (
+        Finding.ENTRY_ALTERED,
+        [f"UPDATE audit SET leaf = {CHANGED} WHERE sequence = 100"],
+    ),
+    "an entry removed": (Finding.ENTRY_REMOVED, ["DELETE FROM audit WHERE sequence = 100"]),
+    "the newest entry removed": (
+        Finding.ENTRY_REMOVED,
+        ["DELETE FROM audit WHERE sequence = (SELECT MAX(sequence) FROM audit)"],
+    ),
+    "entries reordered": (
+        Finding.ENTRY_REORDERED,
+        [
+            "UPDATE audit SET sequence = -1 WHERE sequence = 100",
+            "UPDATE audit SET sequence = 100 WHERE sequence = 101",
+            "UPDATE audit SET sequence = 101 WHERE sequence = -1",
+        ],
+    ),
+    "an entry inserted": (
+        Finding.ENTRY_INSERTED,
+        [
+            'INSERT INTO audit (sequence, "commit", patient, leaf, sealed)'
+            ' SELECT (SELECT MAX(sequence) + 1 FROM audit), "commit", patient, leaf, sealed'
+            " FROM audit WHERE sequence = 7"
+        ],
+    ),
+    "a leaf hash altered": (
+        Finding.LEAVES_ALTERED,
+        ["UPDATE audit_leaves SET hashes = zeroblob(length(hashes)) WHERE start = 0"],
+    ),
+    "sealed bytes altered": (
+        Finding.SEALED_ALTERED,
+        ["UPDATE audit SET sealed = x'0102' WHERE sequence = (SELECT MIN(sequence) FROM audit"
+         " WHERE length(sealed) > 0)"],
+    ),
+    "a journal row altered": (
+        Finding.JOURNAL_ALTERED,
+        ["UPDATE journal SET raw = x'0102' WHERE seq = 50"],
+    ),
+    "a journal row from elsewhere": (
+        Finding.JOURNAL_UNEXPLAINED,
+        ["UPDATE journal SET id = 'another' WHERE seq = 50"],
+    ),
+    "a journal row removed": (Finding.JOURNAL_MISSING, ["DELETE FROM journal WHERE seq = 50"]),
+    "a snapshot altered": (
+        Finding.SNAPSHOT_MISMATCH,
+        ["UPDATE patients SET state = 'aftercare' WHERE patient ="
+         " (SELECT MIN(patient) FROM patients WHERE state <> 'aftercare')"],
+    ),
+    "the ledger altered": (
+        Finding.LEDGER_MISMATCH,
+        ["UPDATE ledger SET note = 'forged' WHERE patient = (SELECT MIN(patient) FROM ledger)"],
+    ),
+    "a message that no entry explains": (
+        Finding.MESSAGE_UNEXPLAINED,
+        ["UPDATE outbox SET id = 'forged' WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'transition')"],
+    ),
+    "a receipt that no entry explains": (
+        Finding.MESSAGE_UNEXPLAINED,
+        ["UPDATE outbox SET id = 'forged', body = x'00' WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'receipt')"],
+    ),
+    "a message altered": (
+        Finding.MESSAGE_ALTERED,
+        ["UPDATE outbox SET body = CAST(REPLACE(CAST(body AS TEXT), '\"to\":\"iop\"',"
+         " '\"to\":\"php\"') AS BLOB) WHERE kind = 'transition'"],
+    ),
+    "an announcement altered": (
+        Finding.MESSAGE_ALTERED,
+        ["UPDATE outbox SET body = CAST(REPLACE(CAST(body AS TEXT), '\"applied\"',"
+         " '\"ignored\"') AS BLOB) WHERE kind = 'audit'"],
+    ),
+    "a gap in a patient's sequence": (
+        Finding.SEQUENCE_GAP,
+        ["DELETE FROM outbox WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'transition')"],
+    ),
+    "a patient's key gone without an erasure": (
+        Finding.KEY_MISSING,
+        ["DELETE FROM patient_keys WHERE patient = (SELECT MIN(patient) FROM patient_keys)"],
+    ),
+    "every checkpoint gone": (Finding.CHECKPOINT_MISSING, ["DELETE FROM checkpoints"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+async def test_a_tampering_is_named(database: Path, what: str) -> None:
+    name, statements = TAMPERED[what]
+    change(database, *statements)
+    assert name in names(await verified(database))
+
+
+def test_a_replay_says_the_same(original: Path) -> None:
+    task = Task(f"sqlite:///{original}", MASTER, "care", None)
+    patients = [row[0] for row in rows(original, "SELECT patient FROM patients")]
+    tally = replay_some(task, patients)
+    (count,) = rows(original, "SELECT COUNT(*) FROM journal")[0]
+    assert tally == Tally(entries=count, patients=len(patients))
+    (middle,) = rows(original, "SELECT MIN(recorded_at) FROM journal")[0]
+    assert replay_some(replace(task, until=middle), patients).mismatches == 0
+    assert replay_some(replace(task, until=middle - 1), patients) == Tally()
+
+
+def test_a_replay_finds_what_was_altered(database: Path) -> None:
+    change(database, *TAMPERED["a message altered"][1])
+    task = Task(f"sqlite:///{database}", MASTER, "care", None)
+    patients = [row[0] for row in rows(database, "SELECT patient FROM patients")]
+    assert replay_some(task, patients).mismatches > 0
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+# -- checkpoints -----------------------------------------------------------------------------------
+
+
+def leaves(path: Path) -> list[bytes]:
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT leaf FROM audit ORDER BY sequence").fetchall()
+    return [leaf_hash(leaf) for (leaf,) in rows]
+
+
+def put_note(path: Path, size: int, note: bytes) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?)", (size, note, NOW))
+        database.commit()
+
+
+async def test_a_checkpoint_by_another_key_is_named(database: Path) -> None:
+    tree, _ = Tree().extend(leaves(database)[:300])
+    put_note(database, 300, Checkpoint.of(OTHER.name, tree).sign(OTHER))
+    assert names(await verified(database)) == {Finding.CHECKPOINT_WRONG_KEY}
+
+
+async def test_a_forged_signature_is_named(database: Path) -> None:
+    tree, _ = Tree().extend(leaves(database)[:300])
+    note = Checkpoint.of(LOG.name, tree).sign(LOG)
+    put_note(database, 300, note.replace(b"\n300\n", b"\n301\n"))
+    assert Finding.CHECKPOINT_SIGNATURE in names(await verified(database))
+
+
+async def test_a_fork_is_named(database: Path) -> None:
+    other = [*leaves(database)[:299], leaf_hash(b"another history")]
+    tree, _ = Tree().extend(other)
+    put_note(database, 300, Checkpoint.of(LOG.name, tree).sign(LOG))
+    assert names(await verified(database)) == {Finding.CHECKPOINT_FORK}
+
+
+async def test_a_log_that_was_rolled_back_is_named(database: Path) -> None:
+    """Everything after some entry cut off, with a head that fits; the checkpoint knows better."""
+    hashes = leaves(database)
+    with closing(sqlite3.connect(database)) as connection:
+        find = "SELECT MAX(start) FROM audit_leaves"
+        (start,) = connection.execute(find).fetchone()
+        connection.execute("DELETE FROM audit_leaves WHERE start = ?", (start,))
+        connection.execute("DELETE FROM audit WHERE sequence >= ?", (start,))
+        tree, _ = Tree().extend(hashes[:start])
+        moved = "UPDATE log_head SET tree_size = ?, tree = ?"
+        connection.execute(moved, (tree.size, tree.dump()))
+        connection.commit()
+    assert Finding.ENTRY_REMOVED in names(await verified(database))
+
+
+async def test_a_log_rewritten_with_its_hashes_is_named(database: Path) -> None:
+    """An entry, the list of leaf hashes and the head changed alike: only the signature knows."""
+    change(database, f"UPDATE audit SET leaf = {CHANGED} WHERE sequence = 100")
+    hashes = leaves(database)
+    tree, _ = Tree().extend(hashes)
+    with closing(sqlite3.connect(database)) as connection:
+        find = "SELECT start, length(hashes) / 32 FROM audit_leaves"
+        starts = connection.execute(find).fetchall()
+        for start, count in starts:
+            row = (b"".join(hashes[start : start + count]), start)
+            connection.execute("UPDATE audit_leaves SET hashes = ? WHERE start = ?", row)
+        connection.execute("UPDATE log_head SET tree = ?", (tree.dump(),))
+        connection.commit()
+    assert Finding.ROOT_MISMATCH in names(await verified(database))
