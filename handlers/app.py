@@ -10,7 +10,7 @@ from faststream import FastStream
 from faststream.nats import NatsBroker
 
 from handlers.connection import connect_options, harden, reach
-from handlers.keys import key_ring, signing_key
+from handlers.keys import key_ring, signing_key, workers_keys
 from handlers.pull import Source, subscribe
 from handlers.receive import Receiver
 from handlers.relay import Relay, RelaySettings
@@ -64,7 +64,7 @@ class Worker:
         database_url: str,
         beside: "Iterable[Beside]" = (),
     ) -> None:
-        self.settings = settings
+        self.settings = settings = workers_keys(settings, database_url)
         self.store: Store = open_store(database_url)
         chosen = policy.load_file(settings.policy) if settings.policy else policy.default()
         clock = settings.make_clock()

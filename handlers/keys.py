@@ -8,6 +8,7 @@ import structlog
 from handlers.settings import Settings
 from pathway.audit.notes import SigningKey
 from pathway.audit.sealing import KeyRing, MasterKey
+from pathway.store.url import sqlite_path
 
 log = structlog.get_logger()
 
@@ -35,6 +36,12 @@ def embedded_keys(settings: Settings, directory: Path) -> Settings:
             key = SigningKey.create(path, f"{settings.prefix}-pathway-log")
             log.info("audit_key_created", file=str(path), public=str(key.public))
     return settings.model_copy(update=chosen)
+
+
+def workers_keys(settings: Settings, database_url: str) -> Settings:
+    """A worker with a SQLite file of its own keeps its keys beside it, unless told otherwise."""
+    path = sqlite_path(database_url)
+    return settings if path is None else embedded_keys(settings, path.absolute().parent)
 
 
 def key_ring(settings: Settings, directory: Path | None = None) -> KeyRing:

@@ -18,6 +18,7 @@ from pathway.store.open import open_store
 from schemas.examples import EXAMPLES
 from schemas.instants import parse_instant
 from tests.board.asgi import ask
+from tests.keys import vault
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +48,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     upgrade(url)
     store = open_store(url)
     await store.open()
-    processor = Processor(store, PolicyShelf(default()), Terms(), lambda: NOW)
+    processor = Processor(store, vault(store), PolicyShelf(default()), Terms(), lambda: NOW)
     await processor.start()
     event = EXAMPLES["care.referral.received.v1"] | {"subject": KEY}
     body = json.dumps(event).encode()

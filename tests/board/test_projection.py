@@ -21,6 +21,7 @@ from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from pathway.timeline import timeline
 from schemas.instants import DAY, parse_instant
+from tests.keys import vault
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +51,7 @@ async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store
     upgrade(url)
     store = open_store(url)
     await store.open()
-    processor = Processor(store, PolicyShelf(default()), Terms(), lambda: NOW)
+    processor = Processor(store, vault(store), PolicyShelf(default()), Terms(), lambda: NOW)
     await processor.start()
     for batch in _batches(cohort(60, 11, date(2025, 11, 3), until=NOW)):
         await processor.take(batch)

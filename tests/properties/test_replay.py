@@ -20,6 +20,7 @@ from pathway.store.sqlite import SqliteStore
 from schemas.facts import EVENT_TYPES
 from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 from schemas.instants import HOUR
+from tests.keys import vault
 from tests.properties.disorder import PINNED, Case, arrivals, cases, journeys
 from tests.properties.setting import NOW, POLICIES
 from tests.properties.worker import references, worked
@@ -96,7 +97,9 @@ async def _work(
     try:
         clock = [NOW]
         shelf = _shelf(pinned)
-        processor = Processor(store, shelf, Terms(cached_charts=cached), lambda: clock[0])
+        processor = Processor(
+            store, vault(store), shelf, Terms(cached_charts=cached), lambda: clock[0]
+        )
         await processor.start()
         sequence = 0
         for batch in batches:
@@ -137,9 +140,9 @@ async def _inside(processor: Processor, event: Event, clock: list[int]) -> None:
 
 
 async def _left(store: SqliteStore) -> _Database:
-    left = _Database()
+    left, opened = _Database(), vault(store)
     async for patient in store.patient_keys():
-        left.journal[patient] = await store.journal(patient)
+        left.journal[patient] = await opened.journal(patient)
         left.ledger[patient] = await store.ledger_of(patient)
         left.patients |= await store.patients([patient])
     async for row in store.messages():
