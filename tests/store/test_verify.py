@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from handlers.cli import app
@@ -247,7 +248,10 @@ def test_an_exported_bundle_verifies_offline(
     (patient,) = rows(original, "SELECT MIN(patient) FROM patients")[0]
     arguments = [*chosen, patient] if chosen else []
     bundle = tmp_path / "bundle"
-    done = CliRunner().invoke(app, ["audit", "export", str(bundle), *arguments])
+    try:
+        done = CliRunner().invoke(app, ["audit", "export", str(bundle), *arguments])
+    finally:
+        structlog.reset_defaults()  # else logs go to the runner's closed stream
     assert done.exit_code == 0, done.output
     report = verify_bundle(bundle, [LOG.public])
     assert report.problems == []
