@@ -1,6 +1,16 @@
 """The command line: every command, registered by importing its module."""
 
-from handlers.cli import auditing, defining, demonstrating, eventing, looking, running
+from handlers.cli import auditing, defining, demonstrating, eventing, exporting, looking, running
 from handlers.cli.root import app, main
 
-__all__ = ["app", "auditing", "defining", "demonstrating", "eventing", "looking", "main", "running"]
+__all__ = [
+    "app",
+    "auditing",
+    "defining",
+    "demonstrating",
+    "eventing",
+    "exporting",
+    "looking",
+    "main",
+    "running",
+]

@@ -53,7 +53,7 @@ class Subscriber:
         message = json.loads(raw.data)
         if message["type"] == "care.receipt.v1":
             self._count(message)
-        else:
+        elif message["type"] != "care.audit.appended.v1":  # that is no chain
             self._check_chain(raw.subject, raw.data, message)
             if message.get("subject") == self._patient:
                 self._tell(message)
