@@ -180,7 +180,10 @@ class Worker:
         await declare(stream, self.settings.names, self.settings.limits)
 
     async def _take_over(self) -> None:
-        await take_over(self.broker.config.connection_state.stream, self.settings.names)
+        js = self.broker.config.connection_state.stream
+        await take_over(js, self.settings.names)
+        stream = await js.stream_info(self.settings.names.events)
+        self.processor.stream = str(stream.created)
 
     def _count(self, outcome: Outcome) -> None:
         totals = self.totals

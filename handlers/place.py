@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from handlers.settings import Settings
 from pathway.store.open import open_store
+from pathway.store.url import sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,7 +65,8 @@ def find(data: Path | None, settings: Settings) -> Place:
     broker = settings.broker_url.get_secret_value() if settings.broker_url else None
     database = settings.database_url.get_secret_value() if settings.database_url else None
     if broker is not None or database is not None:
-        return Place(broker, database)
+        path = sqlite_path(database) if database is not None else None
+        return Place(broker, database, path.absolute().parent if path else None)
     return of_directory(settings.data)
 
 

@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from hashlib import sha256
 from typing import Final, Literal
 
 import structlog
@@ -132,6 +131,7 @@ class Processor:
         self.clock = clock
         self._charts: OrderedDict[str, Chart] = OrderedDict()
         self._touched: dict[str, float] = {}
+        self.stream = ""  # which stream the messages come from, since one can be made anew
         self._last_recorded_at = 0
         self._turn = asyncio.Lock()
 
@@ -390,11 +390,12 @@ class Processor:
         commit.outbox += [each for each in receipts if each.id not in known]
         for row, receipt in parked:
             if receipt.id not in known:
-                commit.parked.append(await self._numbered(row, commit.parked))
+                numbered = await self._numbered(row, commit.parked)
+                commit.parked.append(numbered)
+                patient = _patient_of(row.subject)
+                entry = scribe.parked(numbered, patient, receipt.id, commit.recorded_at)
+                commit.entries.append(entry)
         outcome.parked, outcome.duplicates = len(commit.parked), len(batch.duplicates)
-        for row in commit.parked:
-            patient = _patient_of(row.subject)
-            commit.entries.append(scribe.parked(row, patient, commit.recorded_at))
 
     async def _numbered(self, row: ParkedRow, others: list[ParkedRow]) -> ParkedRow:
         """Give a parked row a number of its own.
@@ -415,8 +416,8 @@ class Processor:
         for each in group:
             if each.message is not None:
                 data = outbound.ReceiptData(event=_reference(each.event), outcome=outcome)
-                name = _delivered(each.message.stream_sequence, each.message.raw)
-                rows.append(self._receipt(batch, each.event.patient, name, data))
+                sequence = each.message.stream_sequence
+                rows.append(self._receipt(batch, each.event.patient, sequence, data))
         return rows
 
     def _parked_receipt(self, batch: Batch, row: ParkedRow) -> OutboxRow:
@@ -431,13 +432,14 @@ class Processor:
             reason=Reason(row.reason),
             severity="urgent" if urgent else None,
         )
-        name = _delivered(row.stream_sequence, row.raw)
-        return self._receipt(batch, _patient_of(row.subject), name, data)
+        return self._receipt(batch, _patient_of(row.subject), row.stream_sequence, data)
 
     def _receipt(
-        self, batch: Batch, patient: str | None, delivered: str, data: outbound.ReceiptData
+        self, batch: Batch, patient: str | None, sequence: int, data: outbound.ReceiptData
     ) -> OutboxRow:
-        receipt_id = stable_id(patient or "_", "receipt", delivered)
+        # Of the message's place alone: delivered again, an applied event would look like a
+        # duplicate. A stream made anew counts from 1 again, so its birth is part of the place.
+        receipt_id = stable_id(patient or "_", "receipt", self.stream, sequence)
         message = outbound.Receipt(
             id=receipt_id,
             source=f"/{self.terms.prefix}/pathway",
@@ -466,14 +468,6 @@ class Processor:
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
-
-
-def _delivered(stream_sequence: int, raw: bytes) -> str:
-    """What a message is known by when the broker delivers it again: its place and its bytes.
-
-    Not by the outcome: delivered again, an applied event looks like a duplicate.
-    """
-    return f"{stream_sequence}.{sha256(raw).hexdigest()}"
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:

@@ -24,7 +24,6 @@ from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.public import ErasureEntry, EventEntry, ParkedEntry, Public, read_public
 from pathway.audit.sealing import PatientKey
 from pathway.audit.tree import leaf_hash
-from pathway.effects import stable_id
 from pathway.policy import ENGINE
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
@@ -232,9 +231,8 @@ class Verification:
             known = {(row.source, row.id) for row in case.journal}
             explained = (event.get("source"), event.get("id")) in known
         else:
-            numbers = (e.stream_sequence for _, e in case.entries if isinstance(e, ParkedEntry))
-            whose = case.patient
-            explained = any(stable_id(whose, "receipt", each) == message.id for each in numbers)
+            parked = (each for _, each in case.entries if isinstance(each, ParkedEntry))
+            explained = any(each.receipt == message.id for each in parked)
         if not explained:
             detail = f"no entry explains receipt {message.id}"
             self._wrong(Finding.MESSAGE_UNEXPLAINED, case, detail)
@@ -295,17 +293,17 @@ class Verification:
 
     async def _announced(self) -> None:
         """Receipts without a patient, and announcements of entries."""
-        numbers: set[str] = set()
+        receipts: set[str] = set()
         async for row in self.store.entries():
             public = _parked(row)
             if public is not None and public.patient is None:
-                numbers.add(stable_id(NOBODY, "receipt", public.stream_sequence))
+                receipts.add(public.receipt)
         async for message in self.store.messages(NOBODY):
             if message.kind == "audit":
                 if not await self._announces(message):
                     detail = f"message {message.id} announces what the log does not have"
                     self.report.add(Finding.MESSAGE_ALTERED, detail)
-            elif message.id not in numbers:
+            elif message.id not in receipts:
                 detail = f"no entry explains message {message.id}"
                 self.report.add(Finding.MESSAGE_UNEXPLAINED, detail)
 

@@ -151,11 +151,12 @@ def event_entry(  # noqa: PLR0913  an entry has as many sides
     )
 
 
-def parked_entry(
+def parked_entry(  # noqa: PLR0913 - as many sides as a parked message has
     *,
     recorded_at: int,
     reason: str,
     stream_sequence: int,
+    receipt: str,
     patient: str | None = None,
     event: tuple[str, str] | None = None,
 ) -> Entry:
@@ -167,6 +168,7 @@ def parked_entry(
             event=None if event is None else Reference(source=event[0], id=event[1]),
             reason=reason,
             stream_sequence=stream_sequence,
+            receipt=receipt,
         )
     )
 

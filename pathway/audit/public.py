@@ -100,6 +100,7 @@ class ParkedEntry(_Entry, frozen=True, kw_only=True, tag="parked"):
     event: Reference | None
     reason: str
     stream_sequence: int
+    receipt: str  # id of the message that told the sender
 
 
 class AccessEntry(_Entry, frozen=True, kw_only=True, tag="access"):

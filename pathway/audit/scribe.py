@@ -79,13 +79,14 @@ def entries(unit: Unit, policies: Mapping[str, Policy]) -> list[AuditRow]:
     return rows
 
 
-def parked(row: ParkedRow, patient: str | None, recorded_at: int) -> AuditRow:
+def parked(row: ParkedRow, patient: str | None, receipt: str, recorded_at: int) -> AuditRow:
     """The entry of a message that could not be accepted."""
     event = None if row.source is None or row.id is None else (row.source, row.id)
     entry = parked_entry(
         recorded_at=recorded_at,
         reason=row.reason,
         stream_sequence=row.stream_sequence,
+        receipt=receipt,
         patient=patient,
         event=event,
     )

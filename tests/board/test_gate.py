@@ -64,7 +64,7 @@ def access() -> Access:
 
 @pytest.fixture
 def reader(store: Store, access: Access) -> BoardReader:
-    return BoardReader(store, default(), lambda: NOW, access)
+    return BoardReader(store, default(), lambda: NOW, access, vault(store))
 
 
 @pytest.fixture

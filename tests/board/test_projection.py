@@ -61,7 +61,7 @@ async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store
 
 @pytest.fixture(scope="module")
 async def reader(store: Store) -> BoardReader:
-    reader = BoardReader(store, default(), lambda: NOW, _nobody)
+    reader = BoardReader(store, default(), lambda: NOW, _nobody, vault(store))
     while await reader.follower.step():
         """One page after another."""
     return reader
@@ -152,7 +152,7 @@ def test_an_interval_holds_its_share() -> None:
 
 
 async def test_folding_in_any_pages_gives_the_same(store: Store, reader: BoardReader) -> None:
-    other = BoardReader(store, default(), lambda: NOW, _nobody)
+    other = BoardReader(store, default(), lambda: NOW, _nobody, vault(store))
     async for row in store.messages():
         other.projection.fold([row])
     for patient, person in reader.projection.people.items():

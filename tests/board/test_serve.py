@@ -15,6 +15,7 @@ from handlers.settings import Settings, SettingsError
 from pathway.policy import default
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
+from tests.keys import vault
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ async def reader(tmp_path: Path) -> AsyncIterator[BoardReader]:
     upgrade(url)
     store = open_store(url)
     await store.open()
-    yield BoardReader(store, default(), lambda: 0, _nobody)
+    yield BoardReader(store, default(), lambda: 0, _nobody, vault(store))
     await store.close()
 
 

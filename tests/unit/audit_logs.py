@@ -197,7 +197,7 @@ def small_log(count: int = 10, every: int = 4) -> Log:
             log.checkpoint()
     after = START + count * 1_000_000
     log.append(
-        parked_entry(recorded_at=after, reason="not_json", stream_sequence=7),
+        parked_entry(recorded_at=after, reason="not_json", stream_sequence=7, receipt="r7"),
         access_entry(
             recorded_at=after, patient="p-0001", actor="u-1", what="timeline", purpose="audit"
         ),

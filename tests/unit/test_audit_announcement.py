@@ -19,7 +19,7 @@ class _Message(msgspec.Struct):
 
 def leaves(count: int) -> list[bytes]:
     return [
-        parked_entry(recorded_at=NOW, reason="not_json", stream_sequence=each).leaf
+        parked_entry(recorded_at=NOW, reason="not_json", stream_sequence=each, receipt="r").leaf
         for each in range(count)
     ]
 

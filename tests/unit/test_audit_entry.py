@@ -154,7 +154,13 @@ def test_a_payload_kept_elsewhere_is_not_sealed_again() -> None:
 
 def test_the_other_kinds_read_back() -> None:
     entries = [
-        parked_entry(recorded_at=START, reason="not_json", stream_sequence=9, event=("/a", "b")),
+        parked_entry(
+            recorded_at=START,
+            reason="not_json",
+            stream_sequence=9,
+            receipt="r",
+            event=("/a", "b"),
+        ),
         access_entry(recorded_at=START, patient=None, actor="u", what="audit export", purpose="x"),
         erasure_entry(
             recorded_at=START, patient="p", actor="u", reason="r", legal_basis="b", messages=["m"]
