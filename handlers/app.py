@@ -120,6 +120,7 @@ class Worker:
                     "worker_started",
                     policy=self.processor.shelf.current.digest[:12],
                     clock=format_instant(self.processor.clock()),
+                    master_key_file=str(self.settings.master_key_file or "from the environment"),
                 )
                 yield
             log.info("worker_stopped")

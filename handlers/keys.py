@@ -29,12 +29,12 @@ def embedded_keys(settings: Settings, directory: Path) -> Settings:
         path = chosen["master_key_file"] = directory / MASTER
         if not path.exists():
             MasterKey.create(path)
-            log.warning("master_key_created", file=str(path), keep="apart from backups of the data")
+            log.debug("master_key_created", file=str(path))
     if settings.audit_key_file is None:
         path = chosen["audit_key_file"] = directory / AUDIT
         if not path.exists():
             key = SigningKey.create(path, f"{settings.prefix}-pathway-log")
-            log.info("audit_key_created", file=str(path), public=str(key.public))
+            log.debug("audit_key_created", file=str(path), public=str(key.public))
     return settings.model_copy(update=chosen)
 
 

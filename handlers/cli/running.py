@@ -8,6 +8,7 @@ from handlers.allinone import up as run_up
 from handlers.app import Worker
 from handlers.board.beside import BoardBeside
 from handlers.cli.root import Data, app, run, say, settings
+from handlers.keys import MASTER
 from handlers.place import find
 from pathway.store.migrate import current, head, upgrade
 
@@ -24,6 +25,8 @@ def up(
 
     async def ready(link: str) -> None:
         say(f"ready: pathway census --data {directory}")
+        if (key := directory / MASTER).exists():
+            say(f"patients' keys open with {key}: keep it apart from backups of the data")
         say(f"board: {link}")
 
     run(run_up(chosen, directory, nats_port, board_port, ready))
