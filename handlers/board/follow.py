@@ -53,6 +53,7 @@ class Follower:
         self._live = live
         self.caught_up = asyncio.Event()
         self.failing = False
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -72,14 +73,20 @@ class Follower:
 
     async def step(self) -> bool:
         """Fold one page; returns whether there may be more."""
-        rows = await self._store.messages_after(self._projection.position, PAGE)
-        if not rows:
-            return False
-        changed = self._projection.fold(rows)
-        await self._fill_in_reasons(rows)
-        if self.caught_up.is_set():
-            self._live.tell(changed)
-        return len(rows) == PAGE
+        async with self._turn:
+            rows = await self._store.messages_after(self._projection.position, PAGE)
+            if not rows:
+                return False
+            changed = self._projection.fold(rows)
+            await self._fill_in_reasons(rows)
+            if self.caught_up.is_set():
+                self._live.tell(changed)
+            return len(rows) == PAGE
+
+    async def catch_up(self) -> None:
+        """Fold what is there now, so that a page opened next is not told of what it shows."""
+        while self.caught_up.is_set() and await self.step():
+            """One page after another."""
 
     # -- why an episode ended --------------------------------------------------------------------
 

@@ -98,6 +98,7 @@ class BoardReader:
 
     async def chart(self, patient: str) -> Chart | None:
         """One patient; None if no event of theirs was ever accepted, or they were erased."""
+        await self.follower.catch_up()
         row = (await self.store.patients([patient])).get(patient)
         if row is None:
             return None
