@@ -19,8 +19,9 @@ from handlers.board import BoardReader, make_board
 from handlers.board.serve import serving
 from handlers.simulation import Message, admission_days, cohort
 from pathway.audit.sealing import KeyRing, MasterKey
+from pathway.batch import Incoming, Terms
 from pathway.policy import default
-from pathway.process import Incoming, Processor, Terms
+from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.base import Store
 from pathway.store.migrate import upgrade

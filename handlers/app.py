@@ -19,7 +19,8 @@ from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
 from pathway import policy
-from pathway.process import Outcome, Processor
+from pathway.batch import Outcome
+from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.errors import StaleOwnerError
 from pathway.store.open import open_store

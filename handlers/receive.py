@@ -7,7 +7,8 @@ import structlog
 from nats.aio.msg import Msg
 
 from handlers.pull import acknowledge
-from pathway.process import Incoming, Outcome, Processor
+from pathway.batch import Incoming, Outcome
+from pathway.process import Processor
 from pathway.store.errors import StaleOwnerError
 
 log = structlog.get_logger()

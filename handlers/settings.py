@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
 from handlers.streams import StreamLimits, StreamNames
-from pathway.process import Terms
+from pathway.batch import Terms
 
 
 class SettingsError(Exception):

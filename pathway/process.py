@@ -8,114 +8,36 @@ returns, the relay publishes from the outbox.
 """
 
 import asyncio
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Final, Literal
 
 import structlog
 
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
+from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
-from pathway.effects import stable_id
 from pathway.ledger import LATE, Speech
+from pathway.receipts import Receipts, patient_of
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
     AuditRow,
     Commit,
     JournalRow,
     LedgerRow,
-    OutboxRow,
     ParkedRow,
     Store,
     StoreError,
 )
-from pathway.vault import Keys, Vault
-from schemas import inbound, outbound
+from pathway.vault import Vault
+from schemas import inbound
 from schemas.envelope import Reason, Rejected
 from schemas.inbound import Event, TimeAdvanced
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, frozen=True)
-class Incoming:
-    """One message as the broker delivered it."""
-
-    raw: bytes
-    subject: str
-    stream_sequence: int
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a batch.
-
-    Attributes:
-        failed: stream sequences that must be delivered again; nothing of them was committed.
-    """
-
-    applied: int = 0
-    duplicates: int = 0
-    parked: int = 0
-    late: int = 0
-    outbox: list[OutboxRow] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True, frozen=True)
-class Accepted:
-    """A well-formed event and the message that brought it; no message if it is our own."""
-
-    event: Event
-    message: Incoming | None = None
-
-
-@dataclass(slots=True)
-class Batch:
-    """A batch on its way through the flow."""
-
-    commit: Commit
-    outcome: Outcome = field(default_factory=Outcome)
-    accepted: list[Accepted] = field(default_factory=list)
-    duplicates: list[Accepted] = field(default_factory=list)
-    parked: list[ParkedRow] = field(default_factory=list)
-    charts: dict[str, Chart] = field(default_factory=dict)
-    keys: Keys = field(default_factory=dict)
-
-    def by_patient(self) -> dict[str, list[Event]]:
-        """The new events of each patient, in effective order."""
-        groups: dict[str, list[Event]] = {}
-        for each in self.accepted:
-            groups.setdefault(each.event.patient, []).append(each.event)
-        for events in groups.values():
-            events.sort(key=lambda event: event.order)
-        return groups
-
-
-@dataclass(slots=True, frozen=True)
-class Terms:
-    """How this worker works.
-
-    Attributes:
-        prefix: first token of every broker subject.
-        receipts: also tell senders of applied and duplicate events, not only of parked ones.
-        sources: patterns of `source` that may publish; empty = all.
-        cached_charts: how many patients are kept in memory.
-    """
-
-    prefix: str = "care"
-    receipts: bool = False
-    sources: tuple[str, ...] = ()
-    cached_charts: int = 20_000
-
-
-URGENT_TOKENS: Final = (b"assessment", b"safety")  # a parked message that reads like these
-PATIENT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Processor:
@@ -381,18 +303,18 @@ class Processor:
         counted twice.
         """
         commit, outcome = batch.commit, batch.outcome
-        parked = [(row, self._parked_receipt(batch, row)) for row in batch.parked]
+        make = Receipts(self.terms.prefix, self.stream, commit.recorded_at)
+        parked = [(row, make.parked(row)) for row in batch.parked]
         receipts = [receipt for _, receipt in parked]
         if self.terms.receipts:
-            receipts += self._event_receipts(batch, batch.duplicates, "duplicate")
-            receipts += self._event_receipts(batch, batch.accepted, "applied")
+            receipts += make.of(batch.duplicates, "duplicate") + make.of(batch.accepted, "applied")
         known = await self.store.told([each.id for each in receipts]) if receipts else set()
         commit.outbox += [each for each in receipts if each.id not in known]
         for row, receipt in parked:
             if receipt.id not in known:
                 numbered = await self._numbered(row, commit.parked)
                 commit.parked.append(numbered)
-                patient = _patient_of(row.subject)
+                patient = patient_of(row.subject)
                 entry = scribe.parked(numbered, patient, receipt.id, commit.recorded_at)
                 commit.entries.append(entry)
         outcome.parked, outcome.duplicates = len(commit.parked), len(batch.duplicates)
@@ -408,49 +330,6 @@ class Processor:
         while number in taken or await self.store.parked_one(number) is not None:
             number += 1
         return replace(row, stream_sequence=number)
-
-    def _event_receipts(
-        self, batch: Batch, group: list[Accepted], outcome: Literal["applied", "duplicate"]
-    ) -> list[OutboxRow]:
-        rows = []
-        for each in group:
-            if each.message is not None:
-                data = outbound.ReceiptData(event=_reference(each.event), outcome=outcome)
-                sequence = each.message.stream_sequence
-                rows.append(self._receipt(batch, each.event.patient, sequence, data))
-        return rows
-
-    def _parked_receipt(self, batch: Batch, row: ParkedRow) -> OutboxRow:
-        text = row.subject.encode() + row.raw
-        urgent = any(token in text for token in URGENT_TOKENS)
-        event = None
-        if row.source is not None and row.id is not None:
-            event = outbound.Reference(source=row.source, id=row.id)
-        data = outbound.ReceiptData(
-            event=event,
-            outcome="parked",
-            reason=Reason(row.reason),
-            severity="urgent" if urgent else None,
-        )
-        return self._receipt(batch, _patient_of(row.subject), row.stream_sequence, data)
-
-    def _receipt(
-        self, batch: Batch, patient: str | None, sequence: int, data: outbound.ReceiptData
-    ) -> OutboxRow:
-        # Of the message's place alone: delivered again, an applied event would look like a
-        # duplicate. A stream made anew counts from 1 again, so its birth is part of the place.
-        receipt_id = stable_id(patient or "_", "receipt", self.stream, sequence)
-        message = outbound.Receipt(
-            id=receipt_id,
-            source=f"/{self.terms.prefix}/pathway",
-            subject=patient,
-            time=batch.commit.recorded_at,
-            data=data,
-        )
-        subject = f"{self.terms.prefix}.out.receipt.{patient or '_'}"
-        return OutboxRow(
-            receipt_id, patient or "_", "receipt", 0, subject, outbound.encode(message)
-        )
 
     # -- commit ------------------------------------------------------------------------------------
 
@@ -474,13 +353,3 @@ def _refused(event: Event, reason: Reason, detail: str) -> Rejected:
     rejected = Rejected(reason, detail)
     rejected.source, rejected.id = event.source, event.id
     return rejected
-
-
-def _reference(event: Event) -> outbound.Reference:
-    return outbound.Reference(source=event.source, id=event.id)
-
-
-def _patient_of(subject: str) -> str | None:
-    """The patient named by a broker subject, if it is a well-formed key."""
-    token = subject.rpartition(".")[2]
-    return token if PATIENT_KEY.fullmatch(token) else None

@@ -20,7 +20,8 @@ from handlers.embedded import EmbeddedNats
 from handlers.simulation import CLEAN, Mess, Message, Tally, cohort
 from handlers.streams import StreamNames
 from pathway import policy
-from pathway.process import Incoming, Processor, Terms
+from pathway.batch import Incoming, Terms
+from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store

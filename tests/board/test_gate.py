@@ -9,8 +9,9 @@ import pytest
 from starlette.applications import Starlette
 
 from handlers.board import BoardReader, gate, make_board
+from pathway.batch import Incoming, Terms
 from pathway.policy import default
-from pathway.process import Incoming, Processor, Terms
+from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.base import Commit, OutboxRow, Store
 from pathway.store.migrate import upgrade

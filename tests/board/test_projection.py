@@ -13,8 +13,9 @@ from handlers.board.sankey import sankey
 from handlers.board.worklist import Wanted, worklist
 from handlers.simulation import Message, cohort
 from pathway import record as records
+from pathway.batch import Incoming, Terms
 from pathway.policy import default
-from pathway.process import Incoming, Processor, Terms
+from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.base import Store
 from pathway.store.migrate import upgrade

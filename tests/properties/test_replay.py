@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathway import record as records
+from pathway.batch import Accepted, Incoming, Terms
 from pathway.policy import Policy
-from pathway.process import Accepted, Incoming, Processor, Terms
+from pathway.process import Processor
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, LedgerRow, OutboxRow, PatientRow, PolicyRow

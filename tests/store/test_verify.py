@@ -22,7 +22,8 @@ from pathway.audit.notes import SigningKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.audit.verify import verify_bundle
-from pathway.process import Incoming, Processor, Terms
+from pathway.batch import Incoming, Terms
+from pathway.process import Processor
 from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
 from pathway.store.migrate import upgrade

@@ -1,0 +1,80 @@
+"""A micro-batch: what comes in, what is on its way, what became of it, and on which terms."""
+
+from dataclasses import dataclass, field
+
+from pathway.chart import Chart
+from pathway.store.base import Commit, OutboxRow, ParkedRow
+from pathway.vault import Keys
+from schemas.inbound import Event
+
+
+@dataclass(slots=True, frozen=True)
+class Incoming:
+    """One message as the broker delivered it."""
+
+    raw: bytes
+    subject: str
+    stream_sequence: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch.
+
+    Attributes:
+        failed: stream sequences that must be delivered again; nothing of them was committed.
+    """
+
+    applied: int = 0
+    duplicates: int = 0
+    parked: int = 0
+    late: int = 0
+    outbox: list[OutboxRow] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, frozen=True)
+class Accepted:
+    """A well-formed event and the message that brought it; no message if it is our own."""
+
+    event: Event
+    message: Incoming | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch on its way through the flow."""
+
+    commit: Commit
+    outcome: Outcome = field(default_factory=Outcome)
+    accepted: list[Accepted] = field(default_factory=list)
+    duplicates: list[Accepted] = field(default_factory=list)
+    parked: list[ParkedRow] = field(default_factory=list)
+    charts: dict[str, Chart] = field(default_factory=dict)
+    keys: Keys = field(default_factory=dict)
+
+    def by_patient(self) -> dict[str, list[Event]]:
+        """The new events of each patient, in effective order."""
+        groups: dict[str, list[Event]] = {}
+        for each in self.accepted:
+            groups.setdefault(each.event.patient, []).append(each.event)
+        for events in groups.values():
+            events.sort(key=lambda event: event.order)
+        return groups
+
+
+@dataclass(slots=True, frozen=True)
+class Terms:
+    """How this worker works.
+
+    Attributes:
+        prefix: first token of every broker subject.
+        receipts: also tell senders of applied and duplicate events, not only of parked ones.
+        sources: patterns of `source` that may publish; empty = all.
+        cached_charts: how many patients are kept in memory.
+    """
+
+    prefix: str = "care"
+    receipts: bool = False
+    sources: tuple[str, ...] = ()
+    cached_charts: int = 20_000
