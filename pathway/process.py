@@ -162,6 +162,9 @@ class Processor:
         """Charts and keys from memory or the database, or new ones."""
         keys = {each.event.patient for each in batch.accepted}
         batch.keys = await self.vault.find(keys)
+        erased = await self.vault.erased(keys - batch.keys.keys())
+        self._refuse(batch, erased)
+        keys -= erased
         for key in keys - batch.keys.keys():
             batch.keys[key], row = self.vault.make(key)
             batch.commit.keys.append(row)
@@ -172,6 +175,15 @@ class Processor:
             if chart is None and key in rows:
                 chart = Chart.of_row(rows[key])
             batch.charts[key] = chart or Chart.new(key, self.shelf.current.digest)
+
+    def _refuse(self, batch: Batch, erased: set[str]) -> None:
+        """Erasure is final: what still comes of such a patient is parked without its payload."""
+        for each in batch.accepted if erased else ():
+            if each.event.patient in erased and each.message is not None:
+                final = _refused(each.event, Reason.PATIENT_ERASED, "subject: erased")
+                self._park(batch, replace(each.message, raw=b""), final)
+        if erased:
+            batch.accepted = [a for a in batch.accepted if a.event.patient not in erased]
 
     # -- fold and speak ----------------------------------------------------------------------------
 

@@ -60,6 +60,11 @@ class Vault:
             self.keep(found)
         return found
 
+    async def erased(self, patients: Collection[str]) -> set[str]:
+        """Those of the patients whose key was destroyed: nothing more of them is accepted."""
+        rows = await self._store.keys(patients) if patients else {}
+        return {patient for patient, wrapped in rows.items() if not wrapped}
+
     def make(self, patient: str) -> tuple[PatientKey, KeyRow]:
         """A new patient's key, and the row to commit; `keep` it once that is durable."""
         key = PatientKey(patient, os.urandom(KEY_SIZE))

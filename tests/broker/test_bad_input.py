@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import pytest
@@ -83,7 +85,7 @@ BAD = [
     ),
     Bad("a report in the wrong place", Reason.SUBJECT_MISMATCH, of("safety.reported"), urgent=True),
 ]
-ELSEWHERE = {Reason.ID_CONFLICT, Reason.PATIENT_ERASED}  # below; and with the erase command
+ELSEWHERE = {Reason.ID_CONFLICT, Reason.PATIENT_ERASED}  # below
 
 
 def test_every_reason_is_provoked() -> None:
@@ -251,6 +253,28 @@ async def test_a_worker_that_died_before_it_acknowledged_parks_nothing_twice(
         await clinic.done(second)
         assert len(await second.store.parked()) == 1
         assert len(clinic.of("receipt", patient)) == 1
+
+
+async def test_an_erased_patient_is_refused_without_the_payload_and_nobody_else(
+    clinic: Clinic, eventually: Eventually
+) -> None:
+    gone, here = new_patient(), new_patient()
+    async with clinic.working() as worker:
+        await clinic.publish(event(gone))
+        await clinic.done(worker)
+    with closing(sqlite3.connect(clinic.database.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE patient_keys SET wrapped = x'' WHERE patient = ?", (gone,))
+        database.commit()
+    async with clinic.working() as worker:
+        await clinic.publish(event(gone, "screening.started"))
+        await clinic.publish(event(here))
+        await clinic.done(worker)
+        (row,) = await worker.store.parked()
+        assert (row.reason, row.raw) == ("patient_erased", b"")
+        assert len(await applied(worker, here)) == 1
+        await eventually(lambda: clinic.of("receipt", gone))
+        (receipt,) = clinic.of("receipt", gone)
+        assert receipt["data"]["reason"] == "patient_erased"
 
 
 # -- receipts of everything ------------------------------------------------------------------------
