@@ -18,12 +18,6 @@ Keys = dict[str, PatientKey]
 CACHED: Final = 20_000  # patients' keys kept in memory
 
 
-class ErasedError(Exception):
-    """The patient was erased: nothing of theirs can be opened, nothing more is accepted."""
-
-    code = "patient_erased"
-
-
 class Wrapped(Protocol):
     """The part of `Store` that the vault needs."""
 
@@ -77,10 +71,6 @@ class Vault:
             self._keys[patient] = key
         while len(self._keys) > self._cached:
             self._keys.popitem(last=False)
-
-    def forget(self, patient: str) -> None:
-        """The patient's key is no more."""
-        self._keys.pop(patient, None)
 
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows, opened; none if the patient was erased. Raises SealError."""

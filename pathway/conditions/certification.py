@@ -1,5 +1,6 @@
 """Conditions on certifications and authorizations that run out or must be renewed."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Literal, Self
 
@@ -35,9 +36,9 @@ class _Dated(Condition):
             raise ValueError("give either within_days or `past: true`")
         return self
 
+    @abstractmethod
     def date(self, view: View) -> int | None:
         """The date, if there is one."""
-        raise NotImplementedError
 
     def _window(self, view: View) -> tuple[int, int | None] | None:
         date = self.date(view)

@@ -64,7 +64,7 @@ class Terms:
     Attributes:
         statement: seconds that a statement may take.
         lock: seconds that it may wait for a lock.
-        settings: more of the server's settings, for this session.
+        settings: more of the server's settings, for this connection.
         durable: every commit is on disk when it returns, whatever the database's default is.
     """
 

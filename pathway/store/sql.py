@@ -1,5 +1,6 @@
 """What reads the same on every SQL database: all of a store but opening, claiming and writing."""
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection
 from typing import Any, Protocol
 
@@ -39,8 +40,9 @@ class SqlStore(Store):
     _side: Line
     _looks: Line
 
+    @abstractmethod
     async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
-        raise NotImplementedError
+        """Rows by many keys at once, in the database's own way."""
 
     # -- the hot path --------------------------------------------------------------------------
 
