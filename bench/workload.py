@@ -5,6 +5,7 @@ import random
 from typing import Any, Final
 
 from handlers.publish import Letter
+from pathway.store.base import Store
 from schemas.instants import DAY, HOUR, format_instant, parse_instant
 
 START: Final = parse_instant("2026-01-05T14:00:00Z")
@@ -104,6 +105,13 @@ def letters(patients: int, prefix: str, *, duplicates: float = 0.02) -> list[Let
             if chance.random() < duplicates:
                 found.append(letter)
     return found
+
+
+async def verify(store: Store, patients: int) -> None:
+    """End the run if anybody is not where the journey ends."""
+    found = await store.census()
+    if found != {FINAL_STATE: patients}:
+        raise SystemExit(f"the final states are wrong: {found}")
 
 
 def _letter(  # noqa: PLR0913 - what an event is made of
