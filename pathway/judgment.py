@@ -2,7 +2,6 @@
 
 from pathway import alerts
 from pathway.case import Case
-from pathway.conditions import earliest
 from pathway.effects import Resolution, key_of, merged, stable_id
 from pathway.machine import compiled
 from pathway.policy import OPEN_STATES, Policy, Rule
@@ -29,23 +28,16 @@ def judge(case: Case) -> None:
 
 def judge_rule(case: Case, rule: Rule) -> None:
     """Judge one rule, and set the timer for when time alone may change the answer."""
-    holds = case.snapshot.holds
-    value = rule.holds_in(case.record.state) and rule.when.test(case.view)
-    if value and rule.id not in holds:
-        _rise(case, rule)
-    elif not value and rule.id in holds:
+    value, due = rule.outlook(case.view)
+    if value:
+        if rule.id not in case.snapshot.holds:
+            _rise(case, rule)
+    elif rule.id in case.snapshot.holds:
         fall(case, rule.id)
-    arm(case, rule)
-
-
-def arm(case: Case, rule: Rule) -> None:
-    """Set or clear a rule's timer."""
-    if rule.timed:
-        due = earliest(*[part.due(case.view) for part in rule.timed])
-        if due is None:
-            case.snapshot.dues.pop(rule.timer, None)
-        else:
-            case.snapshot.dues[rule.timer] = due
+    if due is not None:
+        case.snapshot.dues[rule.timer] = due
+    elif rule.timed:
+        case.snapshot.dues.pop(rule.timer, None)
 
 
 def _rise(case: Case, rule: Rule) -> None:
@@ -106,12 +98,15 @@ def recommend(case: Case) -> None:
 def foremost(case: Case) -> Rule | None:
     """The rule that is to stand; of equals the one that stands already, then policy order."""
     policy, standing = case.policy, case.snapshot.recommendation
+    choice = candidates(policy, case.snapshot)
+    if len(choice) < 2:  # noqa: PLR2004 - nothing to choose from
+        return choice[0] if choice else None
     stands = (standing.rule, standing.to) if standing else None
 
     def place(rule: Rule) -> tuple[tuple[bool, int], bool]:
         return rank(policy, rule), (rule.id, rule.to) == stands
 
-    return max(candidates(policy, case.snapshot), key=place, default=None)  # the first of equals
+    return max(choice, key=place)  # the first of equals
 
 
 def rank(policy: Policy, rule: Rule) -> tuple[bool, int]:
@@ -124,13 +119,16 @@ def candidates(policy: Policy, snapshot: Snapshot) -> list[Rule]:
     state = snapshot.record.state
     if state not in OPEN_STATES:
         return []
+    holding = [rule for rule in policy.recommending(state) if rule.id in snapshot.holds]
+    if not holding:
+        return []
     urgent = any(alert.severity == "urgent" for alert in snapshot.alerts.values())
     declined = {(decline.rule, decline.to) for decline in snapshot.declines}
     found = []
-    for rule in policy.recommending(state):
+    for rule in holding:
         silent = (rule.id, rule.to) in declined
         unsafe = urgent and policy.is_lower(state, rule.to or "")
-        if rule.id in snapshot.holds and not silent and not unsafe and _legal(policy, state, rule):
+        if not silent and not unsafe and _legal(policy, state, rule):
             found.append(rule)
     return found
 

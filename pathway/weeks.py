@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from schemas.instants import DAY, SECOND
+from schemas.instants import DAY, SECOND, WEEK
 
 zoneinfo.reset_tzpath([])
 
@@ -49,6 +49,24 @@ class Calendar:
 
     def after_business_days(self, instant: int, days: int) -> int:
         """So many business days later at the same local time; a weekend counts as Monday 0:00."""
+        place = bisect_right(self._mondays, instant) - 1
+        if not self._is_plain(place):
+            return self._walked(instant, days)
+        day, time = divmod(instant - self._mondays[place], DAY)
+        if day >= SATURDAY:
+            place, day, time = place + 1, 0, 0
+        weeks, day = divmod(day + days, SATURDAY)
+        if not self._is_plain(place + weeks):
+            return self._walked(instant, days)
+        return self._mondays[place + weeks] + day * DAY + time
+
+    def _is_plain(self, place: int) -> bool:
+        """Is this a week that we know, and in which the clocks do not change?"""
+        mondays = self._mondays
+        return 0 <= place < len(mondays) - 1 and mondays[place + 1] - mondays[place] == WEEK
+
+    def _walked(self, instant: int, days: int) -> int:
+        """The same, day by day on the wall clock."""
         moment = self.local(instant)
         if moment.weekday() >= SATURDAY:
             moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)
