@@ -1,5 +1,6 @@
 """Clinic weeks and business days, in the program's zone."""
 
+import random
 import sys
 import zoneinfo
 from datetime import datetime, timedelta
