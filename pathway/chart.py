@@ -57,10 +57,6 @@ class Chart:
             chains=dump_chains(self.chains),
         )
 
-    @property
-    def where(self) -> outbound.Current:
-        """Where the patient stands."""
-        return outbound.Current(state=self.snapshot.record.state, since=self.snapshot.record.since)
 
 
 @dataclass(slots=True)
@@ -136,7 +132,7 @@ def speak(  # noqa: PLR0913 - what a unit of emission needs
         prefix,
         recorded_at,
         policies,
-        chart.where,
+        (chart.snapshot.record.state, chart.snapshot.record.since),
         ledger,
         chart.chains,
         advanced.truth,
