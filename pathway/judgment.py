@@ -28,7 +28,11 @@ def judge(case: Case) -> None:
 
 def judge_rule(case: Case, rule: Rule) -> None:
     """Judge one rule, and set the timer for when time alone may change the answer."""
-    value, due = rule.outlook(case.view)
+    due = None
+    if rule.timed:
+        value, due = rule.outlook(case.view)
+    else:
+        value = rule.test(case.view)
     if value:
         if rule.id not in case.snapshot.holds:
             _rise(case, rule)

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from pathway.conditions import AnyCondition, Condition, Outlook, View, earliest, is_timed
+from pathway.conditions import AnyCondition, Condition, Outlook, Tri, View, earliest, is_timed
 from pathway.weeks import Calendar, calendar
 from schemas.facts import State
 from schemas.instants import DAY, HOUR
@@ -111,13 +111,16 @@ class Rule(_Row):
         return tuple(part for part in self.when.parts() if is_timed(part))
 
     @cached_property
+    def test(self) -> Callable[[View], Tri]:
+        """Asks whether the rule holds."""
+        return self.when.test
+
+    @cached_property
     def outlook(self) -> Callable[[View], Outlook]:
         """Asks whether the rule holds, and when time alone may change that."""
         when, timed = self.when, self.timed
         if timed == (when,):
             return when.outlook
-        if not timed:
-            return lambda view: (when.test(view), None)
         return lambda view: (when.test(view), earliest(*[part.due(view) for part in timed]))
 
     @property

@@ -214,7 +214,7 @@ def _refuse(reason: Reason, broken: dict[Reason, str]) -> None:
 def _event(fields: dict[str, Any], kind: EventType, time: int, raw: bytes) -> Event:
     source, event_id = fields["source"], fields["id"]
     try:
-        data = kind.model.model_validate(fields["data"], context=WIRE, by_name=False, by_alias=True)
+        data: Fact = kind.validate(fields["data"], context=WIRE, by_name=False, by_alias=True)
     except ValidationError as error:
         raise Rejected(Reason.INVALID_DATA, _broken_rule(error)) from None
     own = getattr(data, kind.identity_field) if kind.identity_field else None
