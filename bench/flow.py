@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import workload
 from bench.setting import MASTER_KEY, NOW, postgres, quiet
+from handlers import garbage
 from pathway import policy
 from pathway.audit.sealing import KeyRing, MasterKey
 from pathway.batch import Incoming, Terms
@@ -43,6 +44,7 @@ async def flow(database: str, patients: int, profile: cProfile.Profile | None) -
         Incoming(letter.body, letter.subject, place)
         for place, letter in enumerate(letters, start=1)
     ]
+    garbage.tune()
     clocks = (time.thread_time, time.process_time, time.perf_counter)
     spent, yardstick = [0.0, 0.0, 0.0], 0.0
     for start in range(0, len(messages), BATCH):

@@ -9,6 +9,7 @@ import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
+from handlers import garbage
 from handlers.connection import connect_options, harden, reach
 from handlers.keys import key_ring, signing_key, workers_keys
 from handlers.orders import Orders
@@ -116,6 +117,7 @@ class Worker:
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
+        garbage.tune()
         try:
             await self._unless_stopped(self._reach_everything())
             async with AsyncExitStack() as beside:

@@ -102,7 +102,17 @@ def opened(key: PatientKey, row: JournalRow) -> JournalRow:
 
 def sealed_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:
     """The row as the database keeps it."""
-    return replace(row, snapshot=key.seal(row.snapshot, NO_SOURCE, SNAPSHOT))
+    return PatientRow(
+        row.patient,
+        row.policy,
+        row.state,
+        row.episode,
+        row.since,
+        row.next_due,
+        row.engine,
+        key.seal(row.snapshot, NO_SOURCE, SNAPSHOT),
+        row.chains,
+    )
 
 
 def opened_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:

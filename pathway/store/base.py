@@ -30,12 +30,16 @@ __all__ = [
     "Store",
     "StoreError",
     "in_chunks",
+    "placed",
 ]
 
 T = TypeVar("T")
 
+# Rows are never changed once made. Those made for every event are not declared so: that would
+# double the cost of making one.
 
-@dataclass(slots=True, frozen=True)
+
+@dataclass(slots=True)
 class JournalRow:
     """One accepted event, as it came: the journal is the inbox and the history."""
 
@@ -60,7 +64,7 @@ class Known:
     raw: bytes
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class PatientRow:
     """One patient's snapshot: the fold so far, and the heads of the message chains."""
 
@@ -75,7 +79,7 @@ class PatientRow:
     chains: bytes
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class LedgerRow:
     """What was said of one effect."""
 
@@ -91,7 +95,7 @@ class LedgerRow:
     note: str = ""  # what the ledger itself must remember; see pathway/ledger.py
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class OutboxRow:
     """One outbound message, exactly as it is or was published."""
 
@@ -129,7 +133,7 @@ class PolicyRow:
     text: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class AuditRow:
     """One entry of the audit log: the public part, which is the leaf's bytes, and the sealed."""
 
@@ -379,6 +383,13 @@ class Store(Protocol):
 
     async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
         """Delete parked messages; returns how many there were."""
+
+
+def placed(row: OutboxRow, recorded_at: int, position: int) -> OutboxRow:
+    """The row with what the commit gives it."""
+    return OutboxRow(
+        row.id, row.patient, row.kind, row.sequence, row.subject, row.body, recorded_at, position
+    )
 
 
 def in_chunks(keys: Sequence[T], size: int) -> Iterable[Sequence[T]]:

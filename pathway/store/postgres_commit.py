@@ -19,6 +19,7 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     PolicyRow,
+    placed,
 )
 from pathway.store.errors import ClockWentBackError, StaleOwnerError
 from pathway.store.postgres_connection import Connection
@@ -73,7 +74,7 @@ async def write(
             outbox = _by_column(map(OUTBOX, told))
             await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
     sent = [
-        replace(row, recorded_at=recorded_at, position=position)
+        placed(row, recorded_at, position)
         for position, row in enumerate(told, start=messages + 1)
     ]
     return number, recorded_at, sent

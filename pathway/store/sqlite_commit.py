@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +20,7 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     PolicyRow,
+    placed,
 )
 from pathway.store.errors import ClockWentBackError, StaleOwnerError
 from pathway.store.sqlite_connection import transaction
@@ -115,6 +116,6 @@ def _journal(commit: Commit, number: int, entries: int) -> Iterator[tuple[object
 def _positioned(commit: Commit, messages: int, tree: Tree) -> list[OutboxRow]:
     announced = commit.announcement.messages(tree) if commit.announcement else []
     return [
-        replace(row, recorded_at=commit.recorded_at, position=position)
+        placed(row, commit.recorded_at, position)
         for position, row in enumerate([*commit.outbox, *announced], start=messages + 1)
     ]
