@@ -257,6 +257,7 @@ class StoreConformance:
             await store.keep_checkpoint(CheckpointRow(size, note, 7))
         found = [row async for row in store.checkpoints()]
         assert found == [CheckpointRow(1, b"one", 7), CheckpointRow(3, b"three", 7)]
+        assert [row.size async for row in store.checkpoints(1)] == [3]
 
     async def test_the_whole_journal_is_read_in_order(self, store: Store) -> None:
         for number in range(1, 4):
