@@ -100,6 +100,7 @@ class Worker:
             batch_size=settings.batch_size,
             description="Every inbound event, in batches.",
         )
+        self._receiver.departed = self._subscriber.depart
         self.app = App(self.broker, logger=None, lifespan=self._life, on_shutdown=[self._wind_down])
         self._tasks: list[asyncio.Task[None]] = []
 

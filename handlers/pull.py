@@ -38,6 +38,8 @@ log = structlog.get_logger()
 FIRST_RETRY, LAST_RETRY = 0.05, 5.0  # seconds; back-off while the consumer cannot be reached
 FIRST_DELAY, LAST_DELAY = 1.0, 10.0  # seconds; well below ack_wait, or the queue would expire
 
+IN_HAND = 2  # batches at once: one is committed, one prepared
+
 Handler = Callable[[list[Msg]], Awaitable[None]]
 
 
@@ -52,7 +54,7 @@ class Source:
 
 
 class StandingPullSubscriber(BatchPullStreamSubscriber):
-    """Hands batches to the handler one at a time, each as soon as anything has arrived.
+    """Hands batches to the handler in turn, each as soon as anything has arrived.
 
     What the handler leaves unacknowledged, by an exception or otherwise, is handed back to the
     broker with a delay that grows while batches keep failing; nothing waits for `ack_wait`.
@@ -78,7 +80,9 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         self._decoder = _undecoded
         self._source = source
         self._pull: StandingPull | None = None
-        self._in_hand: list[Msg] = []
+        self._in_hand: dict[asyncio.Task[None], list[Msg]] = {}
+        self._departed = True  # the batch begun last needs the handler no more
+        self._room = asyncio.Event()
         self._failures = 0  # batches in a row that came to nothing
         self._recoveries = 0  # in a row, with no message in between
         self._stopping = asyncio.Event()
@@ -92,13 +96,16 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
             await pull.close()
         await super().stop()
         if pull is not None:
-            await _hand_back([*self._in_hand, *pull.take()])
-            self._in_hand = []
+            in_hand = [message for batch in self._in_hand.values() for message in batch]
+            for task in self._in_hand:
+                task.cancel()
+            await _hand_back([*in_hand, *pull.take()])
 
     async def _create_subscription(self) -> None:
         if self._pull is not None:
             return
         self._stopping.clear()
+        self._make_room()
         self._pull = StandingPull(
             self.connection,
             self._source.stream,
@@ -113,25 +120,51 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
             if pull.lost:
                 await self._recover(pull)
             await pull.renew()
+            await self._room.wait()
             if not (batch := pull.take(self.pull_sub.batch_size)):
                 await pull.wait()
                 continue
-            self._in_hand, self._recoveries = batch, 0
+            self._recoveries, self._departed = 0, False
+            task = asyncio.create_task(self._handle(batch))
+            self._in_hand[task] = batch
+            task.add_done_callback(self._done)
+            self._make_room()
             await pull.renew()  # the next batch travels while this one is handled
-            await self.consume(batch)
-            await self._settle(batch)
+
+    def depart(self) -> None:
+        """Say that the batch begun last has all it needs, so that the next one may be begun.
+
+        At most two are in hand: while the first is being committed, the second is prepared.
+        """
+        self._departed = True
+        self._make_room()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if task is next(reversed(self._in_hand), None):
+            self._departed = True
+        self._in_hand.pop(task, None)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._departed and len(self._in_hand) < IN_HAND:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _handle(self, batch: list[Msg]) -> None:
+        await self.consume(batch)
+        await self._settle(batch)
 
     async def _settle(self, batch: list[Msg]) -> None:
         """Hand back what the handler left, and give whatever ails it time to heal."""
         left = [message for message in batch if not message.is_acked]
         if not left:
-            self._in_hand, self._failures = [], 0
+            self._failures = 0
             return
         delay = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
         self._failures += 1
         log.error("batch_handed_back", messages=len(left), delay=delay, failures=self._failures)
         await _hand_back(left, delay)
-        self._in_hand = []
         await self._pause(delay)
 
     async def _recover(self, pull: StandingPull) -> None:

@@ -17,7 +17,7 @@ AGAIN: Final = 5.0  # seconds until a message whose patient could not be folded 
 
 
 class Receiver:
-    """Handles one batch at a time; what raises is handed back by the subscriber."""
+    """Handles batches in turn; what raises is handed back by the subscriber."""
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class Receiver:
         committed: Callable[[Outcome], None],
         replaced: Callable[[], None],
     ) -> None:
+        self.departed: Callable[[], None] = _nothing  # called when the next batch may come
         self._processor = processor
         self._committed = committed
         self._replaced = replaced
@@ -32,17 +33,18 @@ class Receiver:
     async def __call__(self, messages: list[Msg]) -> None:
         """Process, then acknowledge; a failed commit acknowledges nothing."""
         try:
-            outcome = await self._processor.take([_incoming(message) for message in messages])
+            landing = await self._processor.begin([_incoming(message) for message in messages])
+            self.departed()
+            outcome = await landing
         except StaleOwnerError:
             self._replaced()
             raise
         self._committed(outcome)
         failed = set(outcome.failed)
-        done = [m for m in messages if m.metadata.sequence.stream not in failed]
-        await acknowledge(done)
-        for message in messages:
-            if message.metadata.sequence.stream in failed:
-                await message.nak(delay=AGAIN)
+        left = [each for each in messages if failed and _place(each) in failed]
+        await acknowledge([each for each in messages if each not in left] if left else messages)
+        for message in left:
+            await message.nak(delay=AGAIN)
         log.debug(
             "batch",
             applied=outcome.applied,
@@ -53,4 +55,13 @@ class Receiver:
 
 
 def _incoming(message: Msg) -> Incoming:
-    return Incoming(message.data, message.subject, message.metadata.sequence.stream)
+    return Incoming(message.data, message.subject, _place(message))
+
+
+def _place(message: Msg) -> int:
+    """The message's sequence in its stream."""
+    return message.metadata.sequence.stream
+
+
+def _nothing() -> None:
+    """Nobody waits for a batch to depart."""

@@ -2,6 +2,7 @@
 
     read -> unlock -> dedupe -> load -> fold -> ledger -> audit -> commit
 
+While one batch is being committed, the next one is read and folded (see `pathway/flight.py`).
 Whatever arrives is either journaled, recognized as a duplicate, or parked with a reason.
 Nothing is acknowledged here and nothing published: the receiver acknowledges after `take`
 returns, the relay publishes from the outbox.
@@ -21,6 +22,7 @@ from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.erasure import Erasure, RefusedError
+from pathway.flight import Flight
 from pathway.ledger import LATE, Speech
 from pathway.receipts import Receipts, patient_of
 from pathway.shelf import PolicyShelf
@@ -45,7 +47,7 @@ log = structlog.get_logger()
 
 
 class Processor:
-    """Takes batches, one at a time, in the order in which they came."""
+    """Takes batches in the order in which they came: one is folded, one committed at a time."""
 
     def __init__(
         self, store: Store, vault: Vault, shelf: PolicyShelf, terms: Terms, clock: Callable[[], int]
@@ -60,6 +62,8 @@ class Processor:
         self.stream = ""  # which stream the messages come from, since one can be made anew
         self._last_recorded_at = 0
         self._turn = asyncio.Lock()
+        self._flight: Flight | None = None
+        self._in_doubt = False
 
     async def start(self) -> None:
         """Become the database's one writer and see which policies it knows."""
@@ -71,25 +75,34 @@ class Processor:
 
     async def take(self, messages: Sequence[Incoming]) -> Outcome:
         """One batch of messages, to the end. Raises StoreError with nothing written."""
+        return await (await self.begin(messages))
+
+    async def begin(self, messages: Sequence[Incoming]) -> "asyncio.Task[Outcome]":
+        """Take a batch up to its commit; awaiting what is returned takes it to the end.
+
+        Then the next batch may be given. Raises StoreError with nothing written.
+        """
         async with self._turn:
-            batch = self._open()
+            batch = await self._open()
             for message in messages:
                 self._read(batch, message)
             self._touch(batch)
-            return await self._finish(batch)
+            return await self._depart(batch)
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
         async with self._turn:
-            batch = self._open()
+            batch = await self._open()
             now = self.clock()
             batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
-            return await self._finish(batch)
+            landing = await self._depart(batch)
+        return await landing
 
     async def erase(self, order: Order) -> Outcome:
         """Destroy a patient's key and all that is not the log; final. Raises StoreError."""
         async with self._turn:
-            batch = self._open()
+            await self._land()
+            batch = await self._open()
             try:
                 erasure = await self._erasure(order)
                 erasure.fill(batch.commit)
@@ -130,16 +143,31 @@ class Processor:
         while len(self._touched) > self.terms.cached_charts:
             del self._touched[next(iter(self._touched))]
 
-    async def _finish(self, batch: Batch) -> Outcome:
+    async def _depart(self, batch: Batch) -> "asyncio.Task[Outcome]":
+        """Everything up to the commit, which is begun when the one before it is durable."""
         await self._unlock(batch)
         await self._dedupe(batch)
         await self._load(batch)
         await self._fold_and_speak(batch)
         await self._receipts(batch)
-        await self._commit(batch)
-        return batch.outcome
+        await self._land()
+        landing = asyncio.create_task(self._commit(batch))
+        self._flight = Flight(batch, landing)
+        return landing
 
-    def _open(self) -> Batch:
+    async def _land(self) -> None:
+        """Wait for the commit under way, after which the database shows all there is."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            await flight.land()
+
+    async def _open(self) -> Batch:
+        if self._flight is not None and self._flight.landing.done():
+            self._flight = None
+        if self._in_doubt and self._flight is None:
+            # The last commit may have happened, or be about to; this waits for that.
+            self._last_recorded_at = await self.store.last_recorded_at()
+            self._in_doubt = False
         # A clock that goes back is not believed: recorded times never decrease.
         return Batch(Commit(recorded_at=max(self.clock(), self._last_recorded_at)))
 
@@ -180,7 +208,8 @@ class Processor:
     async def _unlock(self, batch: Batch) -> None:
         """Keys from memory or the database."""
         patients = {each.event.patient for each in batch.accepted}
-        batch.keys = await self.vault.find(patients)
+        batch.keys = self._flight.keys(patients) if self._flight else {}
+        batch.keys |= await self.vault.find(patients - batch.keys.keys())
         self._refuse(batch, await self.vault.erased(patients - batch.keys.keys()))
 
     def _refuse(self, batch: Batch, erased: set[str]) -> None:
@@ -196,7 +225,9 @@ class Processor:
 
     async def _dedupe(self, batch: Batch) -> None:
         """The journal remembers every id for ever. First accepted wins."""
-        journaled = await self.store.known({(a.event.source, a.event.id) for a in batch.accepted})
+        ids = {(each.event.source, each.event.id) for each in batch.accepted}
+        on_the_way = self._flight.known(ids) if self._flight else {}
+        journaled = await self.store.known(ids) | on_the_way
         first: dict[tuple[str, str], Event] = {}
         accepted, batch.accepted = batch.accepted, []
         for each in accepted:
@@ -231,9 +262,12 @@ class Processor:
         for key in keys - batch.keys.keys():
             batch.keys[key], row = self.vault.make(key)
             batch.commit.keys.append(row)
-        missing = [key for key in keys if key not in self._charts]
+        for key in keys if self._flight else ():
+            if (chart := self._flight.take_chart(key)) is not None:
+                batch.charts[key] = chart
+        missing = [key for key in keys if key not in batch.charts and key not in self._charts]
         rows = await self.store.patients(missing) if missing else {}
-        for key in keys:
+        for key in keys - batch.charts.keys():
             chart = self._charts.pop(key, None)
             if chart is None and key in rows:
                 chart = Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
@@ -247,9 +281,9 @@ class Processor:
         A patient for whom that fails is left out and delivered again; everybody else goes on.
         """
         groups = batch.by_patient()
-        known = await self.store.identities(
-            {(key, event.identity) for key, events in groups.items() for event in events}
-        )
+        wanted = {(key, event.identity) for key, events in groups.items() for event in events}
+        on_the_way = self._flight.identities(wanted) if self._flight else set()
+        known = await self.store.identities(wanted) | on_the_way
         advances: dict[str, Advance] = {}
         before: dict[str, str | None] = {}
         for key, events in groups.items():
@@ -282,6 +316,7 @@ class Processor:
     ) -> Advance:
         history = None
         if not can_extend(chart, events, known):
+            await self._land()
             rows = await self.vault.journal(chart.patient)
             history = [inbound.reread(row.raw) for row in rows]
         return advance(self.shelf.by_digest, chart, events, history)
@@ -294,7 +329,9 @@ class Processor:
             if advanced.truth is None
             for key in advanced.effect_keys()
         ]
-        for (patient, key), row in (await self.store.ledger(wanted)).items() if wanted else ():
+        on_the_way = self._flight.ledger(wanted) if self._flight else {}
+        found = await self.store.ledger(wanted) if wanted else {}
+        for (patient, key), row in (found | on_the_way).items():
             rows[patient][key] = row
         for patient, advanced in advances.items():
             if advanced.truth is not None:
@@ -373,7 +410,10 @@ class Processor:
         receipts = [receipt for _, receipt in parked]
         if self.terms.receipts:
             receipts += make.of(batch.duplicates, "duplicate") + make.of(batch.accepted, "applied")
-        known = await self.store.told([each.id for each in receipts]) if receipts else set()
+        known: set[str] = set()
+        if receipts:
+            await self._land()
+            known = await self.store.told([each.id for each in receipts])
         commit.outbox += [each for each in receipts if each.id not in known]
         for row, receipt in parked:
             if receipt.id not in known:
@@ -398,20 +438,25 @@ class Processor:
 
     # -- commit ------------------------------------------------------------------------------------
 
-    async def _commit(self, batch: Batch) -> None:
+    async def _commit(self, batch: Batch) -> Outcome:
         commit = batch.commit
         if commit.entries:
             leaves = [row.leaf for row in commit.entries]
             commit.announcement = Appended(leaves, self.terms.prefix, commit.recorded_at)
         if commit.journal or commit.parked or commit.outbox or commit.orders:
             # Until the commit is known to be durable, no chart of the batch is kept in memory.
-            _, self._last_recorded_at, batch.outcome.outbox = await self.store.commit(commit)
+            self._last_recorded_at = commit.recorded_at
+            self._in_doubt = True
+            _, _, batch.outcome.outbox = await self.store.commit(commit)
+            self._in_doubt = False
             self.shelf.saved(commit.policies)
             self.vault.keep(batch.keys)
-        for key, chart in batch.charts.items():
+        while batch.charts:  # but for those that the next batch has taken over
+            key, chart = batch.charts.popitem()
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
+        return batch.outcome
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:

@@ -52,16 +52,17 @@ class PostgresStore(SqlStore):
         self._looks = line(where, LOOKS)
         self._work = self._looks if read_only else line(where, WORK)
         self._side = self._looks if read_only else line(where, SIDE)
+        self._lookups = self._looks if read_only else line(where, WORK)
 
     async def open(self) -> None:
         """Connect and check the schema; raises StoreError."""
         await self._work.open()
-        for each in (self._side, self._looks):
+        for each in (self._side, self._lookups, self._looks):
             each.open_later()  # most commands need only one of the three
 
     async def close(self) -> None:
         """Finish what was asked before, then disconnect."""
-        for each in (self._looks, self._side, self._work):
+        for each in (self._looks, self._lookups, self._side, self._work):
             await each.close()
 
     async def claim(self) -> int:
@@ -133,4 +134,4 @@ class PostgresStore(SqlStore):
         def find(connection: Connection) -> Any:  # noqa: ANN401 - asyncpg's own type
             return connection.fetch(text, *columns)
 
-        return list(await self._work.run(find))
+        return list(await self._lookups.run(find))

@@ -1,8 +1,9 @@
 """The store on one SQLite file: no server, one writer, any number of readers.
 
-Two threads serve it. One owns the worker's connection: what a batch, the relay and the
-scheduler need, in short indexed statements, so that an fsync overlaps the event loop. The
-other owns a connection for looking, so that no long look delays a commit.
+Three threads serve it. One owns the worker's connection: what a commit, the relay and the
+scheduler need, in short indexed statements, so that an fsync overlaps the event loop. One looks
+up what the next batch needs meanwhile. The third owns a connection for looking, so that no long
+look delays a batch.
 """
 
 import sqlite3
@@ -46,6 +47,7 @@ class SqliteStore(SqlStore):
 
     _work: ConnectionThread
     _looks: ConnectionThread
+    _lookups: ConnectionThread
 
     def __init__(
         self, path: str | Path, *, read_only: bool = False, busy_timeout: float = 5.0
@@ -60,23 +62,25 @@ class SqliteStore(SqlStore):
         self._looks = ConnectionThread("store-looks", self._reader)
         self._work = self._looks if read_only else ConnectionThread("store-work", self._writer)
         self._side = self._work
+        self._lookups = (
+            self._looks if read_only else ConnectionThread("store-lookups", self._reader)
+        )
 
     async def open(self) -> None:
         """Connect and check the schema; raises StoreError."""
         if not self._path.is_file():
             raise SchemaBehindError(f"no database at {self._path}: run `pathway migrate`")
         try:
-            await self._work.open()
-            if self._looks is not self._work:
-                await self._looks.open()
+            for each in dict.fromkeys((self._work, self._lookups, self._looks)):
+                await each.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Finish what was asked before, then disconnect."""
-        await self._looks.close()
-        await self._work.close()
+        for each in dict.fromkeys((self._looks, self._lookups, self._work)):
+            await each.close()
 
     def _writer(self) -> sqlite3.Connection:
         connection = connect(self._path, "rw", self._busy_timeout)
@@ -150,7 +154,7 @@ class SqliteStore(SqlStore):
                 rows += connection.execute(text, parameters).fetchall()
             return rows
 
-        return await self._work.run(find) if keys else []
+        return await self._lookups.run(find) if keys else []
 
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them.
