@@ -11,20 +11,17 @@ import cProfile
 import json
 import pstats
 import sys
-import tempfile
 import time
 from base64 import b64decode
-from pathlib import Path
 
 from bench import workload
-from bench.setting import MASTER_KEY, NOW, postgres, quiet
+from bench.setting import MASTER_KEY, NOW, databases, quiet
 from handlers import garbage
 from pathway import policy
 from pathway.audit.sealing import KeyRing, MasterKey
 from pathway.batch import Incoming, Terms
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
-from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from pathway.vault import Vault
 
@@ -33,7 +30,6 @@ BATCH = 512
 
 async def flow(database: str, patients: int, profile: cProfile.Profile | None) -> None:
     """Take the whole workload in batches."""
-    upgrade(database)
     store = open_store(database)
     await store.open()
     vault = Vault(store, KeyRing(MasterKey(b64decode(MASTER_KEY))))
@@ -83,8 +79,8 @@ def main() -> None:
     options = parser.parse_args()
     quiet()
     profile = cProfile.Profile() if options.profile else None
-    with tempfile.TemporaryDirectory() as name, postgres() as server:
-        database = server if options.postgres else f"sqlite:///{Path(name)}/a.db"
+    with databases() as made:
+        database = made.make("postgres" if options.postgres else "sqlite")
         asyncio.run(flow(database, options.patients, profile))
     if profile:
         pstats.Stats(profile).sort_stats(options.sort).print_stats(60)
