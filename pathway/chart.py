@@ -84,16 +84,22 @@ def can_extend(chart: Chart, events: Sequence[Event], known: set[tuple[str, str]
     facts = [event for event in events if not isinstance(event.data, TimeAdvanced)]
     if not chart.current_engine or (facts and not follows(chart.snapshot, facts[0])):
         return False
-    identities = {fact.identity for fact in facts}
-    if len(identities) < len(facts) or any((chart.patient, each) in known for each in identities):
+    if len(facts) > 1 and len({fact.identity for fact in facts}) < len(facts):
         return False
-    standing_alerts = {alert.id for alert in chart.snapshot.alerts.values()}
+    snapshot = chart.snapshot
     for fact in facts:
-        if fact.type == "care.event.retracted.v1" or ref(fact) in chart.snapshot.awaited:
+        if known and (chart.patient, fact.identity) in known:
             return False
-        if isinstance(fact.data, AlertClosed) and fact.data.alert_id not in standing_alerts:
+        if fact.type == "care.event.retracted.v1":
+            return False
+        if snapshot.awaited and ref(fact) in snapshot.awaited:
+            return False
+        kind = type(fact.data)
+        if kind is AlertClosed and all(
+            alert.id != fact.data.alert_id for alert in snapshot.alerts.values()
+        ):
             return False  # perhaps an alert that only the ledger knows
-        if isinstance(fact.data, DecisionRecorded) and fact.data.override:
+        if kind is DecisionRecorded and fact.data.override:
             return False  # perhaps it restores what was contradicted, as only the ledger knows
     return True
 

@@ -2,6 +2,7 @@
 
 import uuid
 from hashlib import sha1
+from itertools import chain
 from typing import Any, Final, Literal
 
 import msgspec
@@ -83,4 +84,7 @@ def stable_id(patient: str, key: str, *more: str | int) -> str:
 
 def merged(*groups: tuple[Ref, ...]) -> tuple[Ref, ...]:
     """References without repetition, in the order of first mention."""
-    return tuple(dict.fromkeys(ref for group in groups for ref in group))
+    some = [group for group in groups if group]
+    if not some or some.count(some[0]) == len(some):
+        return tuple(dict.fromkeys(some[0])) if some else ()
+    return tuple(dict.fromkeys(chain.from_iterable(some)))

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from pathway.conditions import AnyCondition, Condition, Outlook, Tri, View, earliest, is_timed
+from pathway.conditions import AnyCondition, Condition, Outlook, Tri, View, is_timed
 from pathway.weeks import Calendar, calendar
 from schemas.facts import State
 from schemas.instants import DAY, HOUR
@@ -106,9 +106,9 @@ class Rule(_Row):
         return f"rule:{self.id}"
 
     @cached_property
-    def timed(self) -> tuple[Condition, ...]:
-        """The parts that time alone may change; most rules have none."""
-        return tuple(part for part in self.when.parts() if is_timed(part))
+    def timed(self) -> bool:
+        """Can time alone change whether it holds? Most rules need no timer."""
+        return is_timed(self.when)
 
     @cached_property
     def test(self) -> Callable[[View], Tri]:
@@ -118,10 +118,7 @@ class Rule(_Row):
     @cached_property
     def outlook(self) -> Callable[[View], Outlook]:
         """Asks whether the rule holds, and when time alone may change that."""
-        when, timed = self.when, self.timed
-        if timed == (when,):
-            return when.outlook
-        return lambda view: (when.test(view), earliest(*[part.due(view) for part in timed]))
+        return self.when.outlook
 
     @property
     def threshold(self) -> str:

@@ -103,10 +103,13 @@ def _shares(unit: Unit, policies: Mapping[str, Policy]) -> list[_Share]:
     shares = [_Share() for _ in unit.events]
     if not unit.told:
         return shares
+    alone = len(shares) == 1
     places = {(event.source, event.id): place for place, event in enumerate(unit.events)}
     for told in unit.told:
-        causes = told.effect.causes
-        place = max((places[ref] for ref in causes if ref in places), default=-1)
+        place = 0
+        if not alone:
+            places_told = (places[ref] for ref in told.effect.causes if ref in places)
+            place = max(places_told, default=-1)
         share = shares[place]
         share.messages.append(told.message_id)
         said = told.said
