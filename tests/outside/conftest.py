@@ -1,0 +1,64 @@
+"""What others wrote, installed outside the tree; and a worker for it to talk to."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from handlers.simulation import REALISTIC, cohort, story
+from schemas.instants import parse_instant
+from tests.acceptance.commands import Up, running_up
+
+HERE = Path(__file__).parent / "node"
+NOW = "2026-06-01T00:00:00Z"
+OLDEST_NODE = 20
+Node = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """Run one of the scripts of `node/` with the packages of its lock file."""
+    program, npm = shutil.which("node"), shutil.which("npm")
+    if program is None or npm is None:
+        pytest.skip("Node.js is not installed (nodejs, npm)")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    if int(version.stdout.lstrip("v").split(".")[0]) < OLDEST_NODE:
+        pytest.skip(f"Node.js {OLDEST_NODE} or newer is needed, here is {version.stdout.strip()}")
+    scratch = tmp_path_factory.mktemp("node") / "clients"
+    shutil.copytree(HERE, scratch)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    installed = subprocess.run(command, cwd=scratch, capture_output=True, check=False, timeout=150)
+    if installed.returncode:
+        pytest.skip("npm cannot install the packages of tests/outside/node")
+
+    def run(
+        script: str, *arguments: str | Path, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, scratch / script, *arguments],
+            capture_output=True,
+            text=True,
+            env=os.environ | variables,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A worker that has lived through the story, a few patients more and some nonsense."""
+    directory = tmp_path_factory.mktemp("clinic")
+    with running_up(directory, clock=NOW, settle="0.1", receipts="all") as up:
+        bodies = [message.body for message in story(date(2026, 1, 5))]
+        taken_back = next(n for n, body in enumerate(bodies) if b"care.event.retracted" in body)
+        others = cohort(4, 3, date(2025, 12, 29), REALISTIC, until=parse_instant(NOW))
+        bodies[taken_back:taken_back] = [each.body for each in others if b"\n" not in each.body]
+        up.publish(*bodies[:taken_back])  # only what was announced can be taken back
+        up.publish(*bodies[taken_back:])
+        yield up

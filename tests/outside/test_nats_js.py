@@ -1,0 +1,39 @@
+"""A sender and subscriber in another language: nats.js and the CloudEvents SDK for JavaScript."""
+
+import json
+from collections import Counter
+
+from tests.acceptance.commands import Up
+from tests.outside.conftest import Node
+
+
+def test_a_journey_in_another_language(node: Node, clinic: Up) -> None:
+    done = node("journey.js", BROKER=clinic.broker, PATIENT="js-1")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+
+    assert report["stored"] == sorted(report["stored"])
+    assert report["complaints"] == []
+    moves = [
+        (each["data"]["from"], each["data"]["to"])
+        for each in report["seen"]
+        if each["type"] == "care.transition.occurred.v1"
+    ]
+    assert moves == [
+        (None, "referral"),
+        ("referral", "screening"),
+        ("screening", "iop"),
+        ("iop", "discharged"),
+    ]
+    assert report["chains"]["care.out.transition.js-1"]["sequence"] == 4
+    types = Counter(each["type"] for each in report["seen"])
+    assert types["care.recommendation.raised.v1"] >= 1
+    assert types["care.alert.raised.v1"] >= 1
+    parked = [
+        each["data"]
+        for each in report["seen"]
+        if each["type"] == "care.receipt.v1" and each["data"]["outcome"] == "parked"
+    ]
+    assert [(each["event"], each["reason"]) for each in parked] == [
+        ({"source": "/foreign/scheduler", "id": "js-1-contact.made"}, "invalid_data")
+    ]
