@@ -76,8 +76,8 @@ async def read(js: JetStreamContext, state: sqlite3.Connection) -> None:
         try:
             (message,) = await consumer.fetch(1, timeout=1)
         except TimeoutError:
-            found = await consumer.consumer_info()  # raises if the consumer is gone
-            if not found.num_pending and not found.num_ack_pending:
+            found = await consumer.consumer_info()
+            if not found.num_pending and not found.num_ack_pending:  # quiet, not merely slow
                 with state:
                     page_what_stands(state)
             continue

@@ -51,10 +51,14 @@ class Notifier:
             command = [sys.executable, NOTIFIER, self._url, self.state]
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
 
-    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+    def stop(self) -> None:
+        self.signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(PATIENCE)
+
+    def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-        self._process.wait(PATIENCE)
 
     @property
     def lines(self) -> list[str]:
@@ -230,7 +234,11 @@ async def test_the_broker_may_go_and_come_back_without_its_consumers(
     await awaited(lambda: client.is_connected)
     await js.publish(chain.subject, chain.next())
     await awaited(lambda: notifier.pages == ["p-1: act-1", "p-1: act-2"])
+    notifier.signal(signal.SIGSTOP)  # so that nobody tells it
+    while (await js.consumer_info("CARE_OUT", "notifier")).num_waiting:  # noqa: ASYNC110
+        await asyncio.sleep(POLL)
     await js.delete_consumer("CARE_OUT", "notifier")
+    notifier.signal(signal.SIGCONT)
     await js.publish(chain.subject, chain.next())
     await awaited(lambda: notifier.last(chain.subject) == 3)
     assert notifier.pages == ["p-1: act-1", "p-1: act-2", "p-1: act-3"]
