@@ -124,7 +124,8 @@ def test_every_setting_is_described_with_its_default() -> None:
 def test_variables_that_pages_name_exist() -> None:
     known = {f"PATHWAY_{name.upper()}" for name in Settings.model_fields}
     for page in PAGES:
-        named = set(re.findall(r"(?<!_)PATHWAY_[A-Z][A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
+        text = page.read_text(encoding="utf-8")
+        named = set(re.findall(r"(?<!_)PATHWAY_[A-Z][A-Z_]*[A-Z]", text))
         assert named <= known | {"PATHWAY_LOG_LEVEL"}, relative(page)
 
 
