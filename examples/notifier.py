@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 
+SUBJECTS = ["care.out.alert.*", "care.out.transition.*"]  # the latter tell of erasures
 TABLES = """
 CREATE TABLE IF NOT EXISTS chains (subject TEXT PRIMARY KEY, sequence INTEGER, digest TEXT);
 CREATE TABLE IF NOT EXISTS standing (alert_id TEXT PRIMARY KEY, patient TEXT, alert TEXT);
@@ -50,7 +51,11 @@ def take(state: sqlite3.Connection, message: Msg) -> None:
     """Act on one message, once."""
     event = json.loads(message.data)
     data = event["data"]
-    if not is_next(state, message, data["sequence"], data["previous"]):
+    if event["type"] == "care.patient.erased.v1":
+        forget(state, event["subject"])
+    if not event["type"].startswith("care.alert.") or not is_next(
+        state, message, data["sequence"], data["previous"]
+    ):
         return
     if event["type"] == "care.alert.cleared.v1":
         state.execute("DELETE FROM standing WHERE alert_id = ?", [data["alert_id"]])
@@ -59,6 +64,12 @@ def take(state: sqlite3.Connection, message: Msg) -> None:
     elif data["severity"] == "urgent":
         row = [data["alert_id"], event["subject"], data["alert"]]
         state.execute("REPLACE INTO standing VALUES (?, ?, ?)", row)
+
+
+def forget(state: sqlite3.Connection, patient: str) -> None:
+    """Keep nothing of an erased patient, not even the key."""
+    state.execute("DELETE FROM chains WHERE subject = ?", [f"care.out.alert.{patient}"])
+    state.execute("DELETE FROM standing WHERE patient = ?", [patient])
 
 
 def page_what_stands(state: sqlite3.Connection) -> None:
@@ -70,8 +81,8 @@ def page_what_stands(state: sqlite3.Connection) -> None:
 
 async def read(js: JetStreamContext, state: sqlite3.Connection) -> None:
     """Read on where the broker knows that we are, until something is wrong with it."""
-    one_by_one = ConsumerConfig(max_ack_pending=1, ack_wait=2)
-    consumer = await js.pull_subscribe("care.out.alert.*", "notifier", "CARE_OUT", one_by_one)
+    one_by_one = ConsumerConfig(max_ack_pending=1, ack_wait=2, filter_subjects=SUBJECTS)
+    consumer = await js.pull_subscribe("", "notifier", "CARE_OUT", one_by_one)
     while True:
         try:
             (message,) = await consumer.fetch(1, timeout=1)

