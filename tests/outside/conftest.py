@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -16,12 +17,32 @@ from tests.acceptance.commands import Up, running_up
 HERE = Path(__file__).parent / "node"
 NOW = "2026-06-01T00:00:00Z"
 OLDEST_NODE = 20
-Node = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """Node.js; `directory` holds copies of the scripts of `node/`, and their packages."""
+
+    program: str
+    directory: Path
+
+    def __call__(
+        self, script: str, *arguments: str | Path, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script to its end."""
+        return subprocess.run(
+            [self.program, self.directory / script, *arguments],
+            capture_output=True,
+            text=True,
+            env=os.environ | variables,
+            timeout=60,
+            check=False,
+        )
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """Run one of the scripts of `node/` with the packages of its lock file."""
+    """Packages as in the lock file, installed for this run."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if program is None or npm is None:
         pytest.skip("Node.js is not installed (nodejs, npm)")
@@ -35,19 +56,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
     if installed.returncode:
         pytest.skip("npm cannot install the packages of tests/outside/node")
 
-    def run(
-        script: str, *arguments: str | Path, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program, scratch / script, *arguments],
-            capture_output=True,
-            text=True,
-            env=os.environ | variables,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+    return Node(program, scratch)
 
 
 @pytest.fixture(scope="session")
