@@ -1,6 +1,15 @@
 """The command line: every command, registered by importing its module."""
 
-from handlers.cli import auditing, defining, demonstrating, eventing, exporting, looking, running
+from handlers.cli import (
+    auditing,
+    defining,
+    demonstrating,
+    eventing,
+    exporting,
+    looking,
+    probing,
+    running,
+)
 from handlers.cli.root import app, main
 
 __all__ = [
@@ -12,5 +21,6 @@ __all__ = [
     "exporting",
     "looking",
     "main",
+    "probing",
     "running",
 ]
