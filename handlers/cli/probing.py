@@ -30,8 +30,8 @@ def health(
         raise typer.BadParameter("write a URL such as http://localhost:9464")
     good, checks = _ask(f"{base.rstrip('/')}/{'livez' if live else 'readyz'}")
     if not good:
-        lacking = [f"{name} ({code})" for name, code in checks.items() if code != "ok"]
-        raise Finding("not_alive" if live else "not_ready", ", ".join(lacking))
+        lacking = ", ".join(f"{name} ({code})" for name, code in checks.items() if code != "ok")
+        raise Finding("not_alive", lacking) if live else Finding("not_ready", lacking)
     say("alive" if live else "ready")
 
 

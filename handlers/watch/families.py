@@ -11,6 +11,7 @@ class Family(NamedTuple):
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
+    unit: str
     text: str
     labels: tuple[str, ...] = ()
 
@@ -45,34 +46,69 @@ INFO: Final = "pathway_worker_info"
 FAMILIES: Final = {
     each.name: each
     for each in (
-        Family(EVENTS, "counter", "Events committed, or recognized again.", ("type", "outcome")),
-        Family(LATE, "counter", "Events applied more than a day after they happened."),
-        Family(PARKED, "counter", "Messages that could not be accepted.", ("reason",)),
-        Family(FAILED, "counter", "Deliveries that could not be folded and come again."),
-        Family(HANDED_BACK, "counter", "Batches that could not be committed and come again."),
-        Family(TIME, "counter", "Times that a patient's due timers were made to fire."),
-        Family(TRANSITIONS, "counter", "Transitions told, by edge.", ("from", "to")),
-        Family(RECOMMENDATIONS, "counter", "Recommendations raised, by rule.", ("rule",)),
-        Family(ALERTS, "counter", "Alerts raised, by name.", ("alert",)),
-        Family(ENDED, "counter", "Effects that ended or were withdrawn.", ("kind", "resolution")),
-        Family(PUBLISHED, "counter", "Messages that the broker has stored.", ("kind",)),
-        Family(BATCH, "histogram", "Messages taken from the broker in one batch."),
-        Family(STEP, "histogram", "Time that one step of a batch took.", ("step",)),
-        Family(EVENT, "histogram", "From the broker's storing of an event to its commit."),
-        Family(PUBLISH, "histogram", "From the commit of a message to the broker's storing it."),
-        Family(WAITING, "gauge", "Events in the broker that no worker has been given."),
-        Family(UNACKNOWLEDGED, "gauge", "Events given to a worker and not yet acknowledged."),
-        Family(OUTBOX, "gauge", "Messages committed and not yet published."),
-        Family(OUTBOX_AGE, "gauge", "Age of the oldest of them; 0 if there is none."),
-        Family(HELD, "gauge", "Parked messages that wait for somebody."),
-        Family(DUE, "gauge", "Patients with a timer due."),
-        Family(ENTRIES, "gauge", "Entries of the audit log."),
-        Family(UNSIGNED, "gauge", "Entries of the audit log that no checkpoint covers yet."),
-        Family(CHECKPOINT_AGE, "gauge", "Age of the newest checkpoint; absent if there is none."),
-        Family(READY, "gauge", "1 if this check of readiness holds.", ("check",)),
+        Family(
+            EVENTS,
+            "counter",
+            "events",
+            "Events committed, or recognized again.",
+            ("type", "outcome"),
+        ),
+        Family(LATE, "counter", "events", "Events applied more than a day after they happened."),
+        Family(PARKED, "counter", "messages", "Messages that could not be accepted.", ("reason",)),
+        Family(
+            FAILED, "counter", "messages", "Deliveries that could not be folded and come again."
+        ),
+        Family(
+            HANDED_BACK, "counter", "batches", "Batches that could not be committed and come again."
+        ),
+        Family(TIME, "counter", "times", "Times that a patient's due timers were made to fire."),
+        Family(TRANSITIONS, "counter", "messages", "Transitions told, by edge.", ("from", "to")),
+        Family(
+            RECOMMENDATIONS, "counter", "messages", "Recommendations raised, by rule.", ("rule",)
+        ),
+        Family(ALERTS, "counter", "messages", "Alerts raised, by name.", ("alert",)),
+        Family(
+            ENDED,
+            "counter",
+            "messages",
+            "Effects that ended or were withdrawn.",
+            ("kind", "resolution"),
+        ),
+        Family(PUBLISHED, "counter", "messages", "Messages that the broker has stored.", ("kind",)),
+        Family(BATCH, "histogram", "messages", "Messages taken from the broker in one batch."),
+        Family(STEP, "histogram", "seconds", "Time that one step of a batch took.", ("step",)),
+        Family(
+            EVENT, "histogram", "seconds", "From the broker's storing of an event to its commit."
+        ),
+        Family(
+            PUBLISH,
+            "histogram",
+            "seconds",
+            "From the commit of a message to the broker's storing it.",
+        ),
+        Family(WAITING, "gauge", "events", "Events in the broker that no worker has been given."),
+        Family(
+            UNACKNOWLEDGED, "gauge", "events", "Events given to a worker and not yet acknowledged."
+        ),
+        Family(OUTBOX, "gauge", "messages", "Messages committed and not yet published."),
+        Family(OUTBOX_AGE, "gauge", "seconds", "Age of the oldest of them; 0 if there is none."),
+        Family(HELD, "gauge", "messages", "Parked messages that wait for somebody."),
+        Family(DUE, "gauge", "patients", "Patients with a timer due."),
+        Family(ENTRIES, "gauge", "entries", "Entries of the audit log."),
+        Family(
+            UNSIGNED, "gauge", "entries", "Entries of the audit log that no checkpoint covers yet."
+        ),
+        Family(
+            CHECKPOINT_AGE,
+            "gauge",
+            "seconds",
+            "Age of the newest checkpoint; absent if there is none.",
+        ),
+        Family(READY, "gauge", "0 or 1", "1 if this check of readiness holds.", ("check",)),
         Family(
             INFO,
             "gauge",
+            "1",
             "Always 1; what this worker runs.",
             ("version", "engine", "policy", "policy_version", "digest"),
         ),
