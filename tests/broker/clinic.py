@@ -66,11 +66,16 @@ class Clinic:
 
         await self.client.subscribe(self.names.out_subject, cb=hear)
 
-    def worker(self, first: Sequence[Beside] = (), **settings: Any) -> Worker:  # noqa: ANN401
-        """A worker of this program, with settings as they are given."""
+    def worker(
+        self,
+        first: Sequence[Beside] = (),
+        database: str | None = None,
+        **settings: Any,  # noqa: ANN401 - settings as they are
+    ) -> Worker:
+        """A worker of this program, on its own database or another."""
         chosen = {"clock": CLOCK, "settle": 0.05, "prefix": self.names.prefix} | settings
         chosen = {"master_key": MASTER_TEXT} | chosen
-        return Worker(Settings(**chosen), self.server.url, self.database, first=first)
+        return Worker(Settings(**chosen), self.server.url, database or self.database, first=first)
 
     @asynccontextmanager
     async def working(self, worker: Worker | None = None, **settings: Any) -> AsyncIterator[Worker]:  # noqa: ANN401

@@ -15,10 +15,13 @@ from handlers.embedded import EmbeddedNats
 from handlers.streams import StreamNames
 from handlers.watch import look
 from handlers.watch.families import FAMILIES
+from pathway.store.base import Vitals
 from pathway.store.errors import StaleOwnerError
+from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from tests.broker.clinic import Clinic, Eventually, event, new_patient
 from tests.broker.watched import Numbers, Probes
+from tests.store.servers import postgres_server
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +29,9 @@ ADMISSION = ("referral.received", "screening.started", "safety.reported")
 
 
 @pytest.fixture
-def probes() -> Probes:
+def probes(monkeypatch: pytest.MonkeyPatch) -> Probes:
+    """Each answer is of now."""
+    monkeypatch.setattr(look, "FRESH", 0)
     return Probes.make()
 
 
@@ -144,6 +149,27 @@ async def test_a_patient_whose_time_has_passed_is_counted_apart(
     assert (numbers.get("pathway_time_advanced_total") or 0) >= 1
 
 
+async def test_one_look_serves_everybody_who_asks_meanwhile(
+    clinic: Clinic, probes: Probes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "FRESH", 60)
+    worker = clinic.worker([probes.beside])
+    looks = 0
+    vitals = worker.store.vitals
+
+    async def counted(now: int) -> Vitals:
+        nonlocal looks
+        looks += 1
+        return await vitals(now)
+
+    monkeypatch.setattr(worker.store, "vitals", counted)
+    async with clinic.working(worker):
+        asked = ("/readyz", "/metrics", "/livez") * 4
+        answers = await asyncio.gather(*(probes.get(path) for path in asked))
+        assert {status for status, _ in answers} == {200}
+        assert looks == 1
+
+
 # -- readiness -------------------------------------------------------------------------------------
 
 
@@ -231,6 +257,27 @@ async def test_a_database_that_does_not_answer_is_not_ready(
         answer.set()
         await hanging
         await probes.until(lacking={})
+
+
+async def test_readiness_goes_with_a_database_server_and_comes_back_with_it(
+    clinic: Clinic, probes: Probes
+) -> None:
+    with postgres_server() as postgres:
+        upgrade(postgres.url)
+        worker = clinic.worker([probes.beside], postgres.url)
+        async with clinic.working(worker):
+            await probes.until(lacking={})
+            await asyncio.to_thread(postgres.stop)
+            await probes.until(lacking={"database": "store_unavailable"})
+            numbers = await probes.numbers()
+            assert numbers.get("pathway_outbox_messages") is None
+            assert numbers.get("pathway_events_waiting") == 0
+            assert await probes.alive() == (True, {})
+            await asyncio.to_thread(postgres.restart)
+            await probes.until(lacking={})
+            await clinic.publish(event(new_patient()))
+            await clinic.done(worker)
+            assert (await probes.numbers()).get("pathway_audit_entries") == 1
 
 
 async def test_batches_that_cannot_be_committed_are_not_ready(
