@@ -76,18 +76,22 @@ def find(data: Path | None, settings: Settings) -> Place:
 def of_directory(directory: Path) -> Place:
     """What a data directory tells. The database can be read when nothing runs there."""
     database = directory / "pathway.db"
-    broker = None
-    endpoints = directory / ENDPOINTS
-    if endpoints.exists():
-        broker = _broker(endpoints)
+    broker = endpoint(directory, "broker")
     return Place(broker, f"sqlite:///{database}" if database.exists() else None, directory)
 
 
-def _broker(endpoints: Path) -> str | None:
+def endpoint(directory: Path, name: str) -> str | None:
+    """Where something listens that `pathway up` runs in a directory; None if nothing runs.
+
+    Raises PlaceError if the file that tells cannot be read as such.
+    """
+    file = directory / ENDPOINTS
+    if not file.exists():
+        return None
     try:
-        found: str | None = json.loads(endpoints.read_text(encoding="utf-8")).get("broker")
+        found: str | None = json.loads(file.read_text(encoding="utf-8")).get(name)
     except (ValueError, AttributeError):
-        message = f"{endpoints} is damaged: run `pathway up` here anew, or remove it"
+        message = f"{file} is damaged: run `pathway up` here anew, or remove it"
         raise PlaceError(message) from None
     return found
 

