@@ -63,12 +63,12 @@ def test_a_patient_is_admitted(up: Up) -> None:
 def test_publishing_twice_changes_nothing(up: Up) -> None:
     patient = new_patient()
     up.publish(*admission(patient))
-    before, told = up.timeline(patient), len(up.messages())
+    before, told = up.timeline(patient), of(up.messages(), patient)
     # Another library writes the same event differently.
     otherwise = [json.dumps(each, sort_keys=True).encode() for each in admission(patient)]
     up.publish(*admission(patient), *otherwise)
     assert up.timeline(patient) == before
-    assert len(up.messages()) == told
+    assert of(up.messages(), patient) == told
     journaled = rows(up.database, "SELECT id FROM journal WHERE source = '/ehr/example'")
     assert [key for (key,) in journaled].count(f"{patient}-referral.received") == 1
 
