@@ -32,7 +32,7 @@ NEXT: Final = {
     "broker_exited": "look into nats/server.log in the data directory",
     "no_answer": "see that the worker runs and where PATHWAY_HTTP_PORT says that it listens",
     "not_alive": "restart the worker; its log says which part died",
-    "not_ready": "look each named code up in docs/operations.md; what heals by itself needs only time",
+    "not_ready": "look up the named codes in docs/operations.md; much heals with time",
     "broker_not_ready": "try again; nats/server.log in the data directory says what it waits for",
     "publish_refused": "mend the cause and publish all of it again, which is always safe",
     "stream_conflict": "change or delete that stream, or choose another PATHWAY_PREFIX",
