@@ -7,15 +7,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathway.audit.errors import SealError
 from pathway.audit.public import EventEntry, read_public
-from pathway.audit.sealing import KeyRing, MasterKey
-from pathway.policy import ENGINE, default
-from pathway.replay import replay
-from pathway.shelf import PolicyShelf
+from pathway.histories import Histories, Source
+from pathway.policy import ENGINE
+from pathway.replay import Replayed, replay
 from pathway.store.base import Store
-from pathway.store.open import open_store
-from pathway.vault import Vault, opened
 
 
 @dataclass(slots=True)
@@ -47,12 +43,11 @@ class Tally:
 
 @dataclass(slots=True, frozen=True)
 class Task:
-    """What one process needs to know; it holds the master key and stays on this machine."""
+    """What one process needs to know; `until` is a recorded instant in µs."""
 
-    url: str
-    secret: bytes
+    source: Source
     prefix: str
-    until: int | None
+    until: int | None = None
 
 
 def replay_some(task: Task, patients: Sequence[str]) -> Tally:
@@ -61,57 +56,46 @@ def replay_some(task: Task, patients: Sequence[str]) -> Tally:
 
 
 async def _replay_some(task: Task, patients: Sequence[str]) -> Tally:
-    store = open_store(task.url, read_only=True)
-    await store.open()
-    try:
-        shelf = PolicyShelf(default())
-        await shelf.load(store)
-        vault, tally = Vault(store, KeyRing(MasterKey(task.secret))), Tally()
+    tally = Tally()
+    async with task.source.open() as histories:
         for patient in patients:
-            await _replay(store, vault, shelf, task, patient, tally)
-    finally:
-        await store.close()
+            await _replay(histories, task, patient, tally)
     return tally
 
 
-async def _replay(  # noqa: PLR0913 - what a replay reads
-    store: Store, vault: Vault, shelf: PolicyShelf, task: Task, patient: str, tally: Tally
-) -> None:
-    until = task.until
-    sealed = [
-        row for row in await store.journal(patient) if until is None or row.recorded_at <= until
-    ]
-    if not sealed:
+async def _replay(histories: Histories, task: Task, patient: str, tally: Tally) -> None:
+    rows = await histories.journal(patient, task.until)
+    erased = await histories.erased(patient)
+    if rows == [] and not erased:
         return
     tally.patients += 1
-    wrapped = (await store.keys([patient])).get(patient)
-    if wrapped == b"":
+    if erased:
         tally.erased += 1
-        return
-    if await _other_engine(store, patient):
+    elif await _other_engine(histories.store, patient):
         tally.engine_changed += 1
-        return
-    key = (await vault.find([patient])).get(patient)
-    try:
-        rows = [opened(key, row) for row in sealed] if key else []
-    except SealError:
-        rows = []
-    again = replay(rows, shelf.by_digest, shelf.references, task.prefix)
-    if again is None:
+    elif rows is None:
         tally.mismatches += 1
-        return
-    tally.entries += again.entries
+    else:
+        shelf = histories.shelf
+        again = replay(rows, shelf.by_digest, shelf.references, task.prefix)
+        tally.entries += len(rows)
+        store = histories.store
+        tally.mismatches += again is None or not await _same(store, patient, again, task.until)
+
+
+async def _same(store: Store, patient: str, again: Replayed, until: int | None) -> bool:
+    """Byte for byte: messages, and unless cut short also snapshot and ledger."""
     told = [
         (row.id, row.subject, row.body)
         async for row in store.messages(patient)
         if row.kind != "receipt" and (until is None or row.recorded_at <= until)
     ]
-    same = told == [(row.id, row.subject, row.body) for row in again.messages]
-    if until is None:
-        stored = (await store.patients([patient])).get(patient)
-        same = same and again.chart.row() == stored
-        same = same and again.ledger == await store.ledger_of(patient)
-    tally.mismatches += not same
+    if told != [(row.id, row.subject, row.body) for row in again.messages]:
+        return False
+    if until is not None:
+        return True
+    stored = (await store.patients([patient])).get(patient)
+    return again.chart.row() == stored and again.ledger == await store.ledger_of(patient)
 
 
 async def _other_engine(store: Store, patient: str) -> bool:

@@ -1,11 +1,21 @@
 """The command line: every command, registered by importing its module."""
 
-from handlers.cli import auditing, defining, demonstrating, eventing, exporting, looking, running
+from handlers.cli import (
+    auditing,
+    backtesting,
+    defining,
+    demonstrating,
+    eventing,
+    exporting,
+    looking,
+    running,
+)
 from handlers.cli.root import app, main
 
 __all__ = [
     "app",
     "auditing",
+    "backtesting",
     "defining",
     "demonstrating",
     "eventing",

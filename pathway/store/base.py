@@ -250,7 +250,17 @@ class Store(Protocol):
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""
 
-    async def everybody(self) -> list[str]:
+    def wrapped_keys(self) -> AsyncIterator[KeyRow]:
+        """Every patient's wrapped key that was not destroyed, by patient."""
+
+    async def rewrap(self, changes: Collection[tuple[str, bytes, bytes]]) -> int:
+        """Put other bytes in the place of wrapped keys: (patient, as they are, as they shall be).
+
+        A key that is no longer as it was, or was destroyed meanwhile, is left alone. Durable.
+        Returns how many were changed.
+        """
+
+    def everybody(self) -> AsyncIterator[str]:
         """Every key of a patient that stands in any table, in code point order."""
 
     def journaled(self) -> AsyncIterator[JournalRow]:

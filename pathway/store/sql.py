@@ -10,6 +10,7 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    KeyRow,
     LedgerRow,
     OutboxRow,
     ParkedRow,
@@ -134,9 +135,23 @@ class SqlStore(Store):
         """Wrapped keys of those of the patients who have, or had (empty), one."""
         return dict(map(tuple, await self._find(sql.KEYS, [(each,) for each in patients])))
 
-    async def everybody(self) -> list[str]:
+    async def wrapped_keys(self) -> AsyncIterator[KeyRow]:
+        """Every patient's wrapped key that was not destroyed, by patient."""
+        last = ""
+        while page := await self._looks.fetch(sql.WRAPPED_KEYS, last, PAGE):
+            for row in page:
+                yield KeyRow(*row)
+            last = page[-1][0]
+
+    async def everybody(self) -> AsyncIterator[str]:
         """Every key of a patient that stands in any table, in code point order."""
-        return [patient for (patient,) in await self._looks.fetch(sql.EVERYBODY)]
+        last = ""
+        while page := await self._looks.fetch(
+            sql.EVERYBODY, *(last, PAGE) * len(sql.EVERYWHERE), PAGE
+        ):
+            for (patient,) in page:
+                yield patient
+            last = page[-1][0]
 
     async def journaled(self) -> AsyncIterator[JournalRow]:
         """Every journal row, in the order of writing."""

@@ -47,6 +47,7 @@ ADD_LEAVES = "INSERT INTO audit_leaves (start, hashes) VALUES (?, ?)"
 ADD_NODE = "INSERT INTO audit_nodes (level, place, hash) VALUES (?, ?, ?)"
 ADD_KEY = _insert("patient_keys", KeyRow)
 ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
+REWRAP = "UPDATE patient_keys SET wrapped = ? WHERE patient = ? AND wrapped = ?"
 
 HEAD = """SELECT "commit", recorded_at, epoch, journal, outbox, tree_size, tree
     FROM log_head WHERE id = 1"""

@@ -11,6 +11,7 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    KeyRow,
     LedgerRow,
     OutboxRow,
     ParkedRow,
@@ -52,11 +53,15 @@ NODES = """SELECT hash FROM audit_nodes WHERE level = ? AND place >= ? AND place
     ORDER BY place"""
 CHECKPOINTS = f"""SELECT {columns(CheckpointRow)} FROM checkpoints
     WHERE size > ? ORDER BY size LIMIT ?"""
-EVERYBODY = """SELECT patient FROM (
-    SELECT patient FROM patients UNION SELECT patient FROM journal
-    UNION SELECT patient FROM outbox UNION SELECT patient FROM audit
-    UNION SELECT patient FROM ledger) AS known
-    WHERE patient IS NOT NULL AND patient <> '_' ORDER BY patient"""
+WRAPPED_KEYS = f"""SELECT {columns(KeyRow)} FROM patient_keys
+    WHERE patient > ? AND LENGTH(wrapped) > 0 ORDER BY patient LIMIT ?"""
+# Each table gives as many as are asked for, by its own index: a page costs what it returns.
+EVERYWHERE = ("patients", "journal", "outbox", "audit", "ledger")
+_KNOWN_TO = """SELECT patient FROM (SELECT DISTINCT patient FROM {0}
+    WHERE patient > ? AND patient <> '_' ORDER BY patient LIMIT ?) AS in_{0}"""
+EVERYBODY = f"""SELECT patient FROM (
+    {" UNION ".join(map(_KNOWN_TO.format, EVERYWHERE))}
+    ) AS known ORDER BY patient LIMIT ?"""
 JOURNALED = f"""SELECT {columns(JournalRow)}, seq FROM journal
     WHERE seq > ? ORDER BY seq LIMIT ?"""
 UNPUBLISHED = f"""SELECT {columns(OutboxRow)} FROM outbox

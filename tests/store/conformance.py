@@ -233,6 +233,36 @@ class StoreConformance:
             await store.commit(Commit(2, keys=[KeyRow("p1", b"other")]))
         assert await store.keys(["p1"]) == {"p1": b"1"}
 
+    async def test_keys_are_wrapped_anew_unless_somebody_was_quicker(self, store: Store) -> None:
+        names = [f"p{number:03}" for number in range(400)]
+        rows = [KeyRow(name, name.encode()) for name in names]
+        await store.commit(Commit(1, keys=[*rows, KeyRow("erased", b"")]))
+        assert [row async for row in store.wrapped_keys()] == rows
+        changes = [(name, name.encode(), b"new") for name in names]
+        changes += [("p000", b"other", b"bad"), ("erased", b"old", b"bad"), ("nobody", b"", b"bad")]
+        assert await store.rewrap(changes) == 400
+        assert await store.rewrap([]) == 0
+        assert await store.keys([*names, "erased"]) == dict.fromkeys(names, b"new") | {
+            "erased": b""
+        }
+
+    async def test_everybody_who_stands_anywhere_is_found(self, store: Store) -> None:
+        names = [f"p{number:03}" for number in range(600)]
+        for number, part in enumerate([names[::2], names[1::2]], 1):
+            await store.commit(
+                Commit(
+                    number,
+                    journal=[entry(f"{number}-{name}", name) for name in part[:100]],
+                    patients=[snapshot(name) for name in part[50:200]],
+                    ledger=[said(name, key) for name in part[200:250] for key in "ab"],
+                    outbox=[message(f"{number}-{name}", name) for name in [*part[250:], "_"]],
+                    entries=[told(f"{number}-{name}", name) for name in part[::3]],
+                )
+            )
+        await store.commit(Commit(3, entries=[replace(told("x", "A"), patient=None)]))
+        await store.commit(Commit(4, entries=[told("y", "only-audited")]))
+        assert [key async for key in store.everybody()] == ["only-audited", *names]
+
     async def test_a_checkpoint_is_kept_once(self, store: Store) -> None:
         for size, note in ((3, b"three"), (1, b"one"), (3, b"other")):
             await store.keep_checkpoint(CheckpointRow(size, note, 7))

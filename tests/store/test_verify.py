@@ -13,8 +13,6 @@ import structlog
 from typer.testing import CliRunner
 
 from handlers.cli import app
-from handlers.signer import Signer
-from handlers.simulation import Mess, cohort
 from pathway import policy
 from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.keyfiles import write_secret
@@ -22,58 +20,17 @@ from pathway.audit.notes import SigningKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.audit.verify import verify_bundle
-from pathway.batch import Incoming, Terms
-from pathway.process import Processor
 from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
-from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from pathway.verify import Verification
-from schemas.instants import parse_instant
-from tests.keys import MASTER, vault
+from tests.keys import vault
+
+from .clinic import EVENTS, LOG, NOW, source
 
 pytestmark = pytest.mark.anyio
 
-START = parse_instant("2024-01-08T00:00:00Z")
-NOW = parse_instant("2026-06-01T00:00:00Z")
-LOG = SigningKey("care.example/log", bytes(range(32)))
 OTHER = SigningKey("care.example/log", bytes(reversed(range(32))))
-MESS = Mess(duplicates=0.05, malformed=0.05)
-EVENTS = 600
-BATCH = 40
-
-
-@pytest.fixture(scope="module")
-async def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clinic's database, with checkpoints along the way."""
-    path = tmp_path_factory.mktemp("verify") / "pathway.db"
-    upgrade(path)
-    store = open_store(path)
-    await store.open()
-    shelf = PolicyShelf(policy.default())
-    processor = Processor(store, vault(store), shelf, Terms(receipts=True), lambda: NOW)
-    await processor.start()
-    signer = Signer(store, LOG, 60, lambda: NOW)
-    batch: list[Incoming] = []
-    for number, message in enumerate(cohort(12, 5, START, MESS), 1):
-        batch.append(Incoming(message.body, message.subject, number))
-        if len(batch) == BATCH:
-            await processor.take(batch)
-            batch = []
-            if number % (5 * BATCH) == 0:
-                await signer.sign(LOG)
-        if number == EVENTS:
-            break
-    while due := await store.due(NOW, 500):
-        await processor.advance_time(due)
-    await signer.sign(LOG)
-    await store.close()
-    return path
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
@@ -185,6 +142,16 @@ TAMPERED = {
         ["UPDATE outbox SET id = 'forged', body = x'00' WHERE position ="
          " (SELECT MIN(position) FROM outbox WHERE kind = 'receipt')"],
     ),
+    "a receipt about nobody that no entry explains": (
+        Finding.MESSAGE_UNEXPLAINED,
+        ["UPDATE outbox SET id = 'forged' WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'receipt' AND patient = '_')"],
+    ),
+    "a receipt about nobody removed": (
+        Finding.MESSAGE_MISSING,
+        ["DELETE FROM outbox WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'receipt' AND patient = '_')"],
+    ),
     "a message altered": (
         Finding.MESSAGE_ALTERED,
         ["UPDATE outbox SET body = CAST(REPLACE(CAST(body AS TEXT), '\"to\":\"iop\"',"
@@ -216,7 +183,7 @@ async def test_a_tampering_is_named(database: Path, what: str) -> None:
 
 
 def test_a_replay_says_the_same(original: Path) -> None:
-    task = Task(f"sqlite:///{original}", MASTER, "care", None)
+    task = Task(source(original), "care")
     patients = [row[0] for row in rows(original, "SELECT patient FROM patients")]
     tally = replay_some(task, patients)
     (count,) = rows(original, "SELECT COUNT(*) FROM journal")[0]
@@ -228,7 +195,7 @@ def test_a_replay_says_the_same(original: Path) -> None:
 
 def test_a_replay_finds_what_was_altered(database: Path) -> None:
     change(database, *TAMPERED["a message altered"][1])
-    task = Task(f"sqlite:///{database}", MASTER, "care", None)
+    task = Task(source(database), "care")
     patients = [row[0] for row in rows(database, "SELECT patient FROM patients")]
     assert replay_some(task, patients).mismatches > 0
 
