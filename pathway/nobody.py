@@ -60,7 +60,7 @@ class Nobody:
         async for row in self._store.entries(self._read_to):
             self._read_to = row.sequence + 1
             public = _parked(row)
-            if public is not None and public.patient is None:
+            if public is not None:
                 yield public.receipt.encode()
 
     async def _judge(self, alignment: Alignment) -> None:
@@ -123,7 +123,7 @@ async def _chunks(items: AsyncIterator[bytes]) -> AsyncGenerator[list[bytes], No
 
 
 def _parked(row: AuditRow) -> ParkedEntry | None:
-    if row.patient is not None or b'"kind":"parked"' not in row.leaf:
+    if row.patient not in {None, NOBODY} or b'"kind":"parked"' not in row.leaf:
         return None
     try:
         public = read_public(row.leaf)

@@ -22,6 +22,7 @@ MESS = Mess(duplicates=0.05, malformed=0.05)
 PATIENTS = 12
 EVENTS = 600
 BATCH = 40
+POISON = 70
 
 
 async def open_clinic(url: str) -> None:
@@ -34,12 +35,16 @@ async def open_clinic(url: str) -> None:
     await processor.start()
     signer = Signer(store, LOG, 60, lambda: NOW)
     batch: list[Incoming] = []
+    taken = 0
     for number, message in enumerate(cohort(PATIENTS, 5, START, MESS), 1):
         batch.append(Incoming(message.body, message.subject, number))
-        if len(batch) == BATCH:
+        if number % POISON == 0:  # of nobody that could be told
+            batch.append(Incoming(b"poison", "care.events.no.body!", EVENTS + number))
+        if len(batch) >= BATCH:
             await processor.take(batch)
             batch = []
-            if number % (5 * BATCH) == 0:
+            taken += 1
+            if taken % 5 == 0:
                 await signer.sign(LOG)
         if number == EVENTS:
             break
