@@ -1,5 +1,7 @@
 """Commands that look: census, timeline."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,14 +12,19 @@ from handlers.levels import bars, in_order
 from handlers.place import Place, find
 from pathway import record as records
 from pathway.audit.sealing import KeyRing
+from pathway.bundled import read_bundle
 from pathway.explain import Asked
 from pathway.explain import explain as explain_patient
-from pathway.policy import default
+from pathway.policy import Policy, default
 from pathway.sentences import sentences
 from pathway.shelf import PolicyShelf
+from pathway.store.base import JournalRow
 from pathway.timeline import timeline as build_timeline
 from pathway.vault import Vault
 
+Bundle = Annotated[
+    Path | None, typer.Option("--bundle", help="An unsealed bundle; instead of a database.")
+]
 Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
 
 
@@ -39,9 +46,14 @@ async def _census(place: Place) -> dict[str, int]:
 
 
 @app.command()
-def timeline(patient: Patient, data: Data = None, *, as_json: AsJson = False) -> None:
+def timeline(
+    patient: Patient, bundle: Bundle = None, data: Data = None, *, as_json: AsJson = False
+) -> None:
     """One patient's moves, recommendations and alerts, and what waits or falls due."""
-    found = run(_timeline(find(data, settings()), patient))
+    if bundle is not None:
+        found = _bundled_timeline(bundle, patient, settings().prefix)
+    else:
+        found = run(_timeline(find(data, settings()), patient))
     show(found, as_json=as_json, lines=timeline_lines(found))
 
 
@@ -53,6 +65,7 @@ def explain(  # noqa: PLR0913 - each is one thing to ask
         str | None, typer.Option(help="As it was known then (recorded time).")
     ] = None,
     why_not: Annotated[str | None, typer.Option(help="A state the patient is not in.")] = None,
+    bundle: Bundle = None,
     data: Data = None,
     *,
     as_json: AsJson = False,
@@ -60,8 +73,12 @@ def explain(  # noqa: PLR0913 - each is one thing to ask
     """Why the patient is where they are, what is said of them, and what another state takes."""
     chosen = settings()
     asked = Asked(instant(at), instant(as_known_at), why_not)
-    place = find(data, chosen)
-    found = run(_explain(place, key_ring(chosen, place.directory), patient, asked))
+    if bundle is not None:
+        bundled = read_bundle(bundle, patient)
+        found = _explained(patient, bundled.rows, bundled.policies, asked)
+    else:
+        place = find(data, chosen)
+        found = run(_explain(place, key_ring(chosen, place.directory), patient, asked))
     show(found, as_json=as_json, lines=sentences(patient, found))
 
 
@@ -70,10 +87,16 @@ async def _explain(place: Place, ring: KeyRing, patient: str, asked: Asked) -> d
         rows = await Vault(store, ring).journal(patient)
         shelf = PolicyShelf(default())
         await shelf.load(store)
-    known = {level.id for level in shelf.current.levels}
+    return _explained(patient, rows, shelf.by_digest, asked)
+
+
+def _explained(
+    patient: str, rows: list[JournalRow], policies: Mapping[str, Policy], asked: Asked
+) -> dict[str, Any]:
+    known = {level.id for policy in policies.values() for level in policy.levels}
     if asked.why_not is not None and asked.why_not not in known:
         raise typer.BadParameter(f"--why-not takes one of {', '.join(sorted(known))}")
-    found = explain_patient(patient, rows, shelf.by_digest, asked)
+    found = explain_patient(patient, rows, policies, asked)
     if found is None:
         raise Finding("unknown_patient", "no event of this patient was accepted by then")
     return found
@@ -86,6 +109,13 @@ async def _timeline(place: Place, patient: str) -> dict[str, Any]:
             raise Finding("unknown_patient", "no event of this patient was ever accepted")
         messages = [row async for row in store.messages(patient)]
         return build_timeline(patient, records.load(rows[patient].snapshot), messages)
+
+
+def _bundled_timeline(bundle: Path, patient: str, prefix: str) -> dict[str, Any]:
+    again = read_bundle(bundle, patient).replayed(prefix)
+    if again is None:
+        raise Finding("unknown_patient", "the bundle knows no event of this patient")
+    return build_timeline(patient, again.chart.snapshot, again.messages)
 
 
 def timeline_lines(found: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
-from schemas.instants import parse_instant
+from schemas.instants import HOUR, parse_instant
 from tests.keys import MASTER, vault
 
 START = parse_instant("2024-01-08T00:00:00Z")
@@ -31,11 +31,13 @@ async def open_clinic(url: str) -> None:
     store = open_store(url)
     await store.open()
     shelf = PolicyShelf(policy.default())
-    processor = Processor(store, vault(store), shelf, Terms(receipts=True), lambda: NOW)
+    taken = 0
+    processor = Processor(
+        store, vault(store), shelf, Terms(receipts=True), lambda: NOW + taken * HOUR
+    )
     await processor.start()
     signer = Signer(store, LOG, 60, lambda: NOW)
     batch: list[Incoming] = []
-    taken = 0
     for number, message in enumerate(cohort(PATIENTS, 5, START, MESS), 1):
         batch.append(Incoming(message.body, message.subject, number))
         if number % POISON == 0:  # of nobody that could be told

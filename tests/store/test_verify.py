@@ -9,17 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner
 
-from handlers.cli import app
 from pathway import policy
 from pathway.audit.checkpoints import Checkpoint
-from pathway.audit.keyfiles import write_secret
 from pathway.audit.notes import SigningKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.tree import Tree, leaf_hash
-from pathway.audit.verify import verify_bundle
 from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
 from pathway.store.open import open_store
@@ -203,28 +198,6 @@ def test_a_replay_finds_what_was_altered(database: Path) -> None:
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchall()
-
-
-@pytest.mark.parametrize("chosen", [[], ["--patient"]], ids=["whole", "one patient"])
-def test_an_exported_bundle_verifies_offline(
-    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: list[str]
-) -> None:
-    key = tmp_path / "audit.key"
-    write_secret(key, LOG.secret_text())
-    monkeypatch.setenv("PATHWAY_DATABASE_URL", f"sqlite:///{original}")
-    monkeypatch.setenv("PATHWAY_AUDIT_KEY_FILE", str(key))
-    (patient,) = rows(original, "SELECT MIN(patient) FROM patients")[0]
-    arguments = [*chosen, patient] if chosen else []
-    bundle = tmp_path / "bundle"
-    try:
-        done = CliRunner().invoke(app, ["audit", "export", str(bundle), *arguments])
-    finally:
-        structlog.reset_defaults()  # else logs go to the runner's closed stream
-    assert done.exit_code == 0, done.output
-    report = verify_bundle(bundle, [LOG.public])
-    assert report.problems == []
-    where = f" WHERE patient = '{patient}'" if chosen else ""
-    assert report.entries == rows(original, f"SELECT COUNT(*) FROM audit{where}")[0][0]
 
 
 # -- checkpoints -----------------------------------------------------------------------------------
