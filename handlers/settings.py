@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     data: Path = Field(default=Path(".pathway"), description="the default data directory")
     master_key: SecretStr | None = Field(default=None, description="base64 of 32 bytes")
     master_key_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    retired_master_key_files: str = Field(default="", description="still unwrap; by commas")
     audit_key_file: Path | None = Field(default=None, description="signs checkpoints, 0600")
     checkpoint_every: float = Field(default=60.0, gt=0, description="seconds")
     prefix: str = Field(default="care", pattern=r"^[a-z][a-z0-9_]{0,31}$")
@@ -74,6 +75,12 @@ class Settings(BaseSettings):
             name = "PATHWAY_" + "_".join(str(part) for part in fault["loc"]).upper()
             message = fault["msg"].removeprefix("Value error, ")
             raise SettingsError(f"{name}: {message}") from None
+
+    @property
+    def retired_master_keys(self) -> tuple[Path, ...]:
+        """Files of master keys that still unwrap."""
+        names = self.retired_master_key_files.split(",")
+        return tuple(Path(name.strip()) for name in names if name.strip())
 
     @property
     def names(self) -> StreamNames:
