@@ -93,8 +93,8 @@ class Nobody:
             data = None
         if data is None:
             right = False
-        elif data.note is not None:
-            right = await self._kept(data.size or 0) == data.note.encode()
+        elif data.checkpoint is not None:
+            right = await self._kept(data.head.size) == data.checkpoint.encode()
         else:
             hashes = [leaf_hash(bytes(each)) for each in data.entries]
             right = hashes == await self._store.hashes(0, data.first, data.first + len(hashes))
@@ -132,11 +132,15 @@ def _parked(row: AuditRow) -> ParkedEntry | None:
     return public if isinstance(public, ParkedEntry) else None
 
 
+class _Head(msgspec.Struct):
+    size: int
+
+
 class _Data(msgspec.Struct):
+    head: _Head
     first: int = 0
     entries: list[msgspec.Raw] = []
-    note: str | None = None
-    size: int | None = None
+    checkpoint: str | None = None
 
 
 class _Announcement(msgspec.Struct):

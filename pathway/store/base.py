@@ -244,6 +244,9 @@ class Store(Protocol):
     async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
         """Keep a signed tree head; one of the same size is left as it is."""
 
+    async def last_checkpoint(self) -> CheckpointRow | None:
+        """The signed tree head of the greatest size; None if nothing was signed."""
+
     def checkpoints(self) -> AsyncIterator[CheckpointRow]:
         """Every signed tree head, by size."""
 

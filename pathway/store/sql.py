@@ -123,6 +123,11 @@ class SqlStore(Store):
             if len(page) < PAGE:
                 return
 
+    async def last_checkpoint(self) -> CheckpointRow | None:
+        """The signed tree head of the greatest size; None if nothing was signed."""
+        rows = await self._side.fetch(sql.LAST_CHECKPOINT)
+        return CheckpointRow(*rows[0]) if rows else None
+
     async def checkpoints(self) -> AsyncIterator[CheckpointRow]:
         """Every signed tree head, by size."""
         last = -1

@@ -53,6 +53,7 @@ NODES = """SELECT hash FROM audit_nodes WHERE level = ? AND place >= ? AND place
     ORDER BY place"""
 CHECKPOINTS = f"""SELECT {columns(CheckpointRow)} FROM checkpoints
     WHERE size > ? ORDER BY size LIMIT ?"""
+LAST_CHECKPOINT = f"SELECT {columns(CheckpointRow)} FROM checkpoints ORDER BY size DESC LIMIT 1"
 WRAPPED_KEYS = f"""SELECT {columns(KeyRow)} FROM patient_keys
     WHERE patient > ? AND LENGTH(wrapped) > 0 ORDER BY patient LIMIT ?"""
 # Each table gives as many as are asked for, by its own index: a page costs what it returns.

@@ -10,6 +10,7 @@ from pathway.batch import Incoming, Terms
 from pathway.histories import Source
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
+from pathway.store.base import Commit
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from schemas.instants import HOUR, parse_instant
@@ -36,7 +37,10 @@ async def open_clinic(url: str) -> None:
         store, vault(store), shelf, Terms(receipts=True), lambda: NOW + taken * HOUR
     )
     await processor.start()
-    signer = Signer(store, LOG, 60, lambda: NOW)
+    clock = processor.clock
+    signer = Signer(
+        store, LOG, 60, clock, lambda told: store.commit(Commit(clock(), outbox=[*told]))
+    )
     batch: list[Incoming] = []
     for number, message in enumerate(cohort(PATIENTS, 5, START, MESS), 1):
         batch.append(Incoming(message.body, message.subject, number))

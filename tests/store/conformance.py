@@ -264,8 +264,10 @@ class StoreConformance:
         assert [key async for key in store.everybody()] == ["only-audited", *names]
 
     async def test_a_checkpoint_is_kept_once(self, store: Store) -> None:
+        assert await store.last_checkpoint() is None
         for size, note in ((3, b"three"), (1, b"one"), (3, b"other")):
             await store.keep_checkpoint(CheckpointRow(size, note, 7))
+        assert await store.last_checkpoint() == CheckpointRow(3, b"three", 7)
         found = [row async for row in store.checkpoints()]
         assert found == [CheckpointRow(1, b"one", 7), CheckpointRow(3, b"three", 7)]
 
