@@ -70,9 +70,7 @@ class Clinic:
         key = signing_key(settings, directory)
         if key is None:
             raise SystemExit("no key to sign with")
-        signer = Signer(
-            store, key, DAY, lambda: NOW, lambda told: store.commit(Commit(NOW, outbox=[*told]))
-        )
+        signer = Signer(store, key, DAY, lambda: NOW, processor.say)
         return cls(store, processor, signer, key, iter(range(first, first + 10**6)))
 
     async def grow(self, entries: int) -> None:

@@ -10,7 +10,7 @@ from pathway.audit.announcement import checkpointed
 from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.notes import SigningKey
 from pathway.store.base import CheckpointRow, OutboxRow, Store
-from pathway.store.errors import StoreError
+from pathway.store.errors import StaleOwnerError, StoreError
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class Signer:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Sign until stopped, and then once more."""
+        """Sign until stopped, and then once more. Raises StaleOwnerError."""
         if self._key is None:
             log.warning("checkpoints_off", set="PATHWAY_AUDIT_KEY_FILE")
             return
@@ -57,6 +57,9 @@ class Signer:
                     await self._stopping.wait()
             try:
                 await self.sign(self._key)
+            except StaleOwnerError:
+                if not self._stopping.is_set():
+                    raise
             except StoreError as error:
                 log.warning("checkpoint_waits", code=error.code)
 

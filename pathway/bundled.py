@@ -82,7 +82,6 @@ def _row(line: bytes, patient: str) -> JournalRow | None:
         identity=event.identity,
         revision=event.revision,
         time=event.time,
-        digest=event.digest,
         raw=entry.event,
         # A patient's first entry names the policy that this entry pinned.
         policy=public.policy.digest,

@@ -5,19 +5,21 @@ Everything is read as a stream; memory does not grow with the log.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pathway.audit.bundle import BundleEntry
 from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.entry import Entry, open_plaintext
-from pathway.audit.errors import SealError
 from pathway.audit.notes import Note
 from pathway.audit.proofs import Plan, plan_consistency, plan_inclusion
-from pathway.audit.public import EventEntry, read_public
+from pathway.audit.public import AccessEntry, EventEntry, read_public
 from pathway.audit.sealing import PatientKey
 from pathway.audit.writer import BundleWriter
 from pathway.store.base import AuditRow, JournalRow, Store
 from pathway.vault import Vault, opened
 from schemas.instants import format_instant, parse_instant
+
+LAST: Final = 2**62  # µs; beyond every instant
 
 
 @dataclass(slots=True, frozen=True)
@@ -104,20 +106,23 @@ class Bundling:
             yield row
 
     async def _first(self, instant: int, stop: int) -> int:
-        """The first entry recorded at or after an instant: recorded times never decrease."""
+        """The first entry recorded at or after an instant: the worker's times never decrease."""
         low, high = 0, stop
         while low < high:
             middle = (low + high) // 2
-            if await self._recorded_at(middle) < instant:
+            if await self._recorded_at(middle, stop) < instant:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    async def _recorded_at(self, sequence: int) -> int:
-        async for row in self.store.entries(sequence, sequence + 1):
-            return parse_instant(read_public(row.leaf).recorded_at)
-        raise SealError(f"entry {sequence} is missing: verify the database first")
+    async def _recorded_at(self, sequence: int, stop: int) -> int:
+        """When this entry was recorded, or the first after it that is by the worker's clock."""
+        async for row in self.store.entries(sequence, stop):
+            public = read_public(row.leaf)
+            if not isinstance(public, AccessEntry):
+                return parse_instant(public.recorded_at)
+        return LAST
 
     # -- opening ---------------------------------------------------------------------------------
 

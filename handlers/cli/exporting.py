@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
-from handlers.cli.root import Data, Finding, app, instant, run, say, settings
+from handlers.accesses import Look, recorded
+from handlers.cli.root import Actor, Data, Finding, Purpose, app, instant, run, say, settings
 from handlers.keys import key_ring, signing_key
 from handlers.place import Place, find
+from handlers.settings import UNSTATED, Settings
 from pathway.audit.sealing import KeyRing
 from pathway.audit.writer import BundleWriter
 from pathway.bundling import Bundling, Selection
@@ -28,6 +30,8 @@ def export(  # noqa: PLR0913 - each narrows or widens what is written
     until: Annotated[
         str | None, typer.Option("--to", help="Only what was recorded by this instant.")
     ] = None,
+    actor: Actor = None,
+    purpose: Purpose = None,
     data: Data = None,
     *,
     unsealed: Annotated[
@@ -41,7 +45,9 @@ def export(  # noqa: PLR0913 - each narrows or widens what is written
     if key is None:
         raise Finding("key_unusable", "no key of the log here: set PATHWAY_AUDIT_KEY_FILE")
     selection = Selection(patient, instant(since), instant(until))
-    ring = key_ring(chosen, place.directory) if unsealed else None
+    ring = (
+        _opening(place, chosen, patient, Look("audit export", actor, purpose)) if unsealed else None
+    )
     writer = BundleWriter(
         directory,
         key.public,
@@ -51,6 +57,15 @@ def export(  # noqa: PLR0913 - each narrows or widens what is written
     )
     count = run(_export(place, writer, selection, ring))
     say(f"exported {count} entries to {directory}")
+
+
+def _opening(place: Place, chosen: Settings, patient: str | None, look: Look) -> KeyRing:
+    """The keys that open everything, once the look is recorded. Nobody opens a log by default."""
+    if not (look.actor or chosen.actor) or (look.purpose or chosen.purpose) == UNSTATED:
+        raise typer.BadParameter("--unsealed needs --actor and --purpose")
+    ring = key_ring(chosen, place.directory)
+    run(recorded(place, chosen, look, patient))
+    return ring
 
 
 async def _export(

@@ -1,5 +1,7 @@
 """A simulated clinic's database, with checkpoints along the way."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from handlers.signer import Signer
@@ -10,7 +12,6 @@ from pathway.batch import Incoming, Terms
 from pathway.histories import Source
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
-from pathway.store.base import Commit
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from schemas.instants import HOUR, parse_instant
@@ -37,10 +38,7 @@ async def open_clinic(url: str) -> None:
         store, vault(store), shelf, Terms(receipts=True), lambda: NOW + taken * HOUR
     )
     await processor.start()
-    clock = processor.clock
-    signer = Signer(
-        store, LOG, 60, clock, lambda told: store.commit(Commit(clock(), outbox=[*told]))
-    )
+    signer = Signer(store, LOG, 60, processor.clock, processor.say)
     batch: list[Incoming] = []
     for number, message in enumerate(cohort(PATIENTS, 5, START, MESS), 1):
         batch.append(Incoming(message.body, message.subject, number))
@@ -58,6 +56,14 @@ async def open_clinic(url: str) -> None:
         await processor.advance_time(due)
     await signer.sign(LOG)
     await store.close()
+
+
+def copied(original: Path, directory: Path) -> Path:
+    """The database once more, to be changed."""
+    path = directory / "pathway.db"
+    with closing(sqlite3.connect(original)) as old, closing(sqlite3.connect(path)) as new:
+        old.backup(new)
+    return path
 
 
 def source(path: Path) -> Source:

@@ -17,7 +17,7 @@ from pathway.backtest import CHANGES, Window
 from pathway.backtesting import Trial, Tried, backtest_some
 from tests.keys import MASTER_TEXT
 
-from .clinic import NOW, source
+from .clinic import NOW, copied, source
 
 RULE = "no-shows-in-a-row"
 DEFAULT = policy.default().text
@@ -115,13 +115,6 @@ def test_the_command_shows_a_table_and_one_object_and_writes_nothing(
     assert any(line.startswith(f"{one}: ") for line in lines)
     assert any(RULE in line for line in lines)
     assert hashlib.sha256(path.read_bytes()).digest() == before
-
-
-def copied(original: Path, directory: Path) -> Path:
-    path = directory / "pathway.db"
-    with closing(sqlite3.connect(original)) as old, closing(sqlite3.connect(path)) as new:
-        old.backup(new)
-    return path
 
 
 def command(*arguments: str) -> Any:  # noqa: ANN401 - what it printed

@@ -20,17 +20,24 @@ from pathway.audit.verify import verify_bundle
 from schemas.instants import format_instant
 from tests.keys import MASTER_TEXT
 
-from .clinic import LOG
+from .clinic import LOG, copied
 
 Command = Callable[..., Result]
+OPENED = ("--unsealed", "--actor", "auditor-7", "--purpose", "yearly-audit")
 
 
 @pytest.fixture
-def command(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def clinic(original: Path, tmp_path: Path) -> Path:
+    """A database of its own: a look is written down."""
+    return copied(original, tmp_path)
+
+
+@pytest.fixture
+def command(clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command on the clinic's database."""
     key = tmp_path / "audit.key"
     write_secret(key, LOG.secret_text())
-    monkeypatch.setenv("PATHWAY_DATABASE_URL", f"sqlite:///{original}")
+    monkeypatch.setenv("PATHWAY_DATABASE_URL", f"sqlite:///{clinic}")
     monkeypatch.setenv("PATHWAY_AUDIT_KEY_FILE", str(key))
     monkeypatch.setenv("PATHWAY_MASTER_KEY", MASTER_TEXT)
 
@@ -68,42 +75,43 @@ def lines(directory: Path) -> list[BundleEntry]:
     return [BundleEntry.parse(line) for line in text.splitlines(keepends=True)]
 
 
-def test_a_whole_bundle_verifies(original: Path, tmp_path: Path, command: Command) -> None:
+def test_a_whole_bundle_verifies(clinic: Path, tmp_path: Path, command: Command) -> None:
     report = exported(command, tmp_path / "bundle")
-    assert [(report.entries,)] == rows(original, "SELECT COUNT(*) FROM audit")
-    (journal,) = rows(original, "SELECT COUNT(*) FROM journal")[0]
+    assert [(report.entries,)] == rows(clinic, "SELECT COUNT(*) FROM audit")
+    (journal,) = rows(clinic, "SELECT COUNT(*) FROM journal")[0]
     assert report.skipped[Check.EVENT_UNOPENED] == journal
     assert Check.COMPLETENESS not in report.skipped
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["everybody", "one patient"])
 def test_an_unsealed_bundle_leaves_nothing_unchecked(
-    original: Path, tmp_path: Path, command: Command, *, whole: bool
+    clinic: Path, tmp_path: Path, command: Command, *, whole: bool
 ) -> None:
-    chosen = [] if whole else ["--patient", somebody(original)]
-    report = exported(command, tmp_path / "bundle", "--unsealed", *chosen)
-    assert set(report.skipped) == (set() if whole else {Check.COMPLETENESS})
+    chosen = [] if whole else ["--patient", somebody(clinic)]
+    report = exported(command, tmp_path / "bundle", *OPENED, *chosen)
+    # The newest entry says that this was opened; no checkpoint has signed it yet.
+    assert set(report.skipped) == {Check.UNSIGNED_TAIL if whole else Check.COMPLETENESS}
     assert any(line.opened for line in lines(tmp_path / "bundle"))
     assert json.loads((tmp_path / "bundle/manifest.json").read_bytes())["unsealed"] is True
 
 
 def test_one_patients_part_holds_all_of_them_and_nobody_else(
-    original: Path, tmp_path: Path, command: Command
+    clinic: Path, tmp_path: Path, command: Command
 ) -> None:
-    patient = somebody(original)
+    patient = somebody(clinic)
     report = exported(command, tmp_path / "bundle", "--patient", patient)
     query = "SELECT COUNT(*) FROM audit WHERE patient = ?"
-    assert [(report.entries,)] == rows(original, query, patient)
+    assert [(report.entries,)] == rows(clinic, query, patient)
 
 
 def test_a_part_is_what_was_recorded_between_two_instants(
-    original: Path, tmp_path: Path, command: Command
+    clinic: Path, tmp_path: Path, command: Command
 ) -> None:
-    instants = [row[0] for row in rows(original, "SELECT DISTINCT recorded_at FROM journal")]
+    instants = [row[0] for row in rows(clinic, "SELECT DISTINCT recorded_at FROM journal")]
     first, last = sorted(instants)[2:6:3]
     query = """SELECT sequence FROM audit WHERE "commit" IN
         (SELECT "commit" FROM journal WHERE recorded_at BETWEEN ? AND ?) ORDER BY sequence"""
-    expected = [sequence for (sequence,) in rows(original, query, first, last)]
+    expected = [sequence for (sequence,) in rows(clinic, query, first, last)]
     between = ("--from", format_instant(first), "--to", format_instant(last))
     report = exported(command, tmp_path / "between", *between)
     assert [line.index for line in lines(tmp_path / "between")] == expected
@@ -113,10 +121,10 @@ def test_a_part_is_what_was_recorded_between_two_instants(
 
 
 def test_a_bundle_answers_as_the_database_does(
-    original: Path, tmp_path: Path, command: Command
+    clinic: Path, tmp_path: Path, command: Command
 ) -> None:
-    patient = somebody(original)
-    exported(command, tmp_path / "bundle", "--unsealed", "--patient", patient)
+    patient = somebody(clinic)
+    exported(command, tmp_path / "bundle", *OPENED, "--patient", patient)
     asked = [
         ("timeline", patient),
         ("explain", patient),
@@ -131,12 +139,12 @@ def test_a_bundle_answers_as_the_database_does(
 
 
 def test_a_bundle_that_cannot_answer_says_why(
-    original: Path, tmp_path: Path, command: Command
+    clinic: Path, tmp_path: Path, command: Command
 ) -> None:
-    patient = somebody(original)
+    patient = somebody(clinic)
     exported(command, tmp_path / "sealed", "--patient", patient)
-    exported(command, tmp_path / "late", "--unsealed", "--from", "2026-01-01T00:00:00Z")
-    exported(command, tmp_path / "bent", "--unsealed")
+    exported(command, tmp_path / "late", *OPENED, "--from", "2026-01-01T00:00:00Z")
+    exported(command, tmp_path / "bent", *OPENED)
     bent = tmp_path / "bent/entries.jsonl"
     bent.write_bytes(bent.read_bytes().replace(b'"outcome":"applied"', b'"outcome":"ignored"', 1))
     for directory, code in {
@@ -147,3 +155,15 @@ def test_a_bundle_that_cannot_answer_says_why(
         for question in ("explain", "timeline"):
             done = command(question, patient, "--bundle", tmp_path / directory)
             assert getattr(done.exception, "code", None) == code, done.output
+
+
+def test_opening_a_log_is_an_entry_and_needs_a_name_and_a_reason(
+    clinic: Path, tmp_path: Path, command: Command
+) -> None:
+    assert command("audit", "export", tmp_path / "no", "--unsealed").exit_code == 2
+    assert not (tmp_path / "no").exists()
+    exported(command, tmp_path / "bundle", *OPENED)
+    (leaf,) = rows(clinic, "SELECT leaf FROM audit ORDER BY sequence DESC LIMIT 1")[0]
+    entry = json.loads(leaf)
+    assert (entry["kind"], entry["patient"], entry["what"]) == ("access", None, "audit export")
+    assert (entry["actor"], entry["purpose"]) == ("auditor-7", "yearly-audit")

@@ -21,7 +21,7 @@ from pathway.store.open import open_store
 from pathway.verify import Verification
 from tests.keys import vault
 
-from .clinic import EVENTS, LOG, NOW, source
+from .clinic import EVENTS, LOG, NOW, copied, source
 
 pytestmark = pytest.mark.anyio
 
@@ -30,10 +30,7 @@ OTHER = SigningKey("care.example/log", bytes(reversed(range(32))))
 
 @pytest.fixture
 def database(original: Path, tmp_path: Path) -> Path:
-    copy = tmp_path / "pathway.db"
-    with closing(sqlite3.connect(original)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-    return copy
+    return copied(original, tmp_path)
 
 
 async def verified(path: Path, *, opened: bool = True, key: SigningKey = LOG) -> Report:
