@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+POLICY_DIGITS = 16  # of a digest, as the store counts patients by
 GRACE = 20.0  # seconds that the batch in hand and the outbox get at shutdown
 
 
@@ -146,10 +147,23 @@ class Worker:
     async def _reach_everything(self) -> None:
         await reach("database", self.store.open)
         await reach("ownership", self.processor.start)
+        await reach("policies", self._tell_policies)
         await reach("broker", self.broker.connect)
         harden(self.broker.config.connection_state.connection)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
+
+    async def _tell_policies(self) -> None:
+        """A policy goes into force by adoption, never by a restart: say who is under another."""
+        current = self.processor.shelf.current.digest
+        others = await self.store.in_force()
+        others.pop(current[:POLICY_DIGITS], None)
+        if others:
+            log.warning(
+                "policy_not_adopted",
+                policy=current[:12],
+                others={digest[:12]: count for digest, count in others.items()},
+            )
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it, unless we are told to end before it is done; then raises Stopped."""

@@ -1,6 +1,7 @@
 """The command line: every command, registered by importing its module."""
 
 from handlers.cli import (
+    adopting,
     auditing,
     backtesting,
     defining,
@@ -15,6 +16,7 @@ from handlers.cli import (
 from handlers.cli.root import app, main
 
 __all__ = [
+    "adopting",
     "app",
     "auditing",
     "backtesting",

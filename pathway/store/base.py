@@ -279,6 +279,9 @@ class Store(Protocol):
     async def last_recorded_at(self) -> int:
         """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
 
+    async def in_force(self) -> dict[str, int]:
+        """How many patients are under which policy, by the first 16 digits of its digest."""
+
     # -- orders --------------------------------------------------------------------------------
 
     async def give(self, orders: Sequence[Order]) -> None:

@@ -179,6 +179,10 @@ class SqlStore(Store):
         rows = await self._looks.fetch(sql.ORDER, id)
         return Order(*rows[0]) if rows else None
 
+    async def in_force(self) -> dict[str, int]:
+        """How many patients are under which policy, by the first 16 digits of its digest."""
+        return dict(map(tuple, await self._looks.fetch(sql.IN_FORCE)))
+
     # -- the relay and the scheduler -----------------------------------------------------------
 
     async def unpublished(self, limit: int, after: int = 0) -> list[OutboxRow]:

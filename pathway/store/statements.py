@@ -19,6 +19,7 @@ from pathway.store.base import (
     PatientRow,
     PolicyRow,
 )
+from schemas.inbound import POLICY_SOURCE
 
 
 def columns(row: type) -> str:
@@ -70,6 +71,14 @@ NODES = """SELECT hash FROM audit_nodes WHERE level = ? AND place >= ? AND place
     ORDER BY place"""
 CHECKPOINTS = f"""SELECT {columns(CheckpointRow)} FROM checkpoints
     WHERE size > ? ORDER BY size LIMIT ?"""
+# The id of the fact that put a patient under another policy ends with the policy's digest.
+IN_FORCE = f"""SELECT COALESCE(adopted.digest, SUBSTR(patients.policy, 1, 16)), COUNT(*)
+    FROM patients LEFT JOIN (
+        SELECT patient, SUBSTR(id, LENGTH(id) - 15) AS digest,
+            ROW_NUMBER() OVER (PARTITION BY patient ORDER BY time DESC, id DESC) AS place
+        FROM journal WHERE source = '{POLICY_SOURCE}'
+    ) AS adopted ON adopted.patient = patients.patient AND adopted.place = 1
+    GROUP BY 1 ORDER BY 1"""
 LAST_CHECKPOINT = f"SELECT {columns(CheckpointRow)} FROM checkpoints ORDER BY size DESC LIMIT 1"
 WRAPPED_KEYS = f"""SELECT {columns(KeyRow)} FROM patient_keys
     WHERE patient > ? AND LENGTH(wrapped) > 0 ORDER BY patient LIMIT ?"""

@@ -29,6 +29,7 @@ from pathway.store.errors import (
     UnstorableError,
 )
 from pathway.store.open import open_store
+from schemas.inbound import policy_adopted
 
 from .processes import another, look_on, write_on
 from .rows import (
@@ -321,6 +322,20 @@ class StoreConformance:
         states = {"a": "iop", "b": "iop", "c": "php", "d": None}
         await store.commit(Commit(1, patients=[snapshot(p, s) for p, s in states.items()]))
         assert await store.census() == {"iop": 2, "none": 1, "php": 1}
+
+    async def test_patients_are_counted_by_the_policy_in_force(self, store: Store) -> None:
+        old, new, newest = (f"{number}" * 64 for number in (1, 2, 3))
+        people = [replace(snapshot(name), policy=old) for name in "abcd"]
+        adopted = [
+            replace(entry(event.id, event.patient, source=event.source), time=event.time)
+            for event in (
+                policy_adopted("a", 5, name="p", version="2", digest=new, signed_by="x"),
+                policy_adopted("b", 6, name="p", version="3", digest=newest, signed_by="x"),
+                policy_adopted("b", 5, name="p", version="2", digest=new, signed_by="x"),
+            )
+        ]
+        await store.commit(Commit(1, patients=people, journal=adopted))
+        assert await store.in_force() == {old[:16]: 2, new[:16]: 1, newest[:16]: 1}
 
     async def test_patient_keys_come_in_code_point_order(self, store: Store) -> None:
         keys = [f"{first}{number}" for first in "Ba-_9Z" for number in range(100)]
