@@ -321,8 +321,8 @@ class Store(Protocol):
     async def last_checkpoint(self) -> CheckpointRow | None:
         """The signed tree head of the greatest size; None if nothing was signed."""
 
-    def checkpoints(self) -> AsyncIterator[CheckpointRow]:
-        """Every signed tree head, by size."""
+    def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
+        """Signed tree heads with size > after, by size."""
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""

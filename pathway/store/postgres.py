@@ -21,7 +21,16 @@ from pathway.store.base import (
 )
 from pathway.store.errors import StaleOwnerError
 from pathway.store.postgres_commit import append, write
-from pathway.store.postgres_connection import LOOKS, SIDE, WORK, Connection, Line, line, server
+from pathway.store.postgres_connection import (
+    LOOKS,
+    SCRUBBING,
+    SIDE,
+    WORK,
+    Connection,
+    Line,
+    line,
+    server,
+)
 from pathway.store.sql import SqlStore
 from pathway.store.statements import Lookup
 
@@ -38,7 +47,7 @@ class PostgresStore(SqlStore):
     _looks: Line
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
-        where = server(url)
+        where = self._where = server(url)
         self._epoch: int | None = None
         self._looks = line(where, LOOKS)
         self._work = self._looks if read_only else line(where, WORK)
@@ -89,8 +98,13 @@ class PostgresStore(SqlStore):
 
         The server's WAL and its backups are the operator's: see docs/operations.md.
         """
-        for table in sql.SCRUBBED:
-            await self._work.fetch(f"VACUUM FULL {table}")
+        scrubbing = line(self._where, SCRUBBING)
+        await scrubbing.open()
+        try:
+            for statement in sql.SCRUBS:
+                await scrubbing.fetch(statement)
+        finally:
+            await scrubbing.close()
 
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them.
