@@ -159,11 +159,7 @@ class Worker:
         others = await self.store.in_force()
         others.pop(current[:POLICY_DIGITS], None)
         if others:
-            log.warning(
-                "policy_not_adopted",
-                policy=current[:12],
-                others={digest[:12]: count for digest, count in others.items()},
-            )
+            log.warning("policy_not_adopted", policy=current[:POLICY_DIGITS], others=others)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it, unless we are told to end before it is done; then raises Stopped."""

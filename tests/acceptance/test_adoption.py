@@ -140,8 +140,8 @@ def test_a_restart_adopts_nothing_and_says_so(up: Up, file: Path) -> None:
     up.start()
     line = next(line for line in up.said.splitlines() if "policy_not_adopted" in line)
     told = json.loads(line)
-    assert told["policy"] == policy.load(newest).digest[:12]
-    assert told["others"] == {STRICTER.digest[:12]: len(pinned)}
+    assert told["policy"] == policy.load(newest).digest[:16]
+    assert told["others"] == {STRICTER.digest[:16]: len(pinned)}
     patient = new_patient()
     up.publish(*admission(patient))
     found = dict(rows(up.database, "SELECT patient, policy FROM patients"))
