@@ -7,11 +7,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pathway.backtest import Change, Compared, What, Window, backtest
 from pathway.histories import Source
 from pathway.policy import load
 from schemas.inbound import reread
+
+loaded = lru_cache(maxsize=1)(load)  # once a process: a share of patients follows another
 
 
 @dataclass(slots=True)
@@ -60,7 +63,7 @@ def backtest_some(trial: Trial, patients: Sequence[str]) -> Tried:
 
 
 async def _backtest_some(trial: Trial, patients: Sequence[str]) -> Tried:
-    tried, other = Tried(), load(trial.text)
+    tried, other = Tried(), loaded(trial.text)
     async with trial.source.open() as histories:
         for patient in patients:
             rows = await histories.journal(patient)

@@ -3,14 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from pathway.audit.errors import SealError
 from pathway.audit.sealing import KeyRing
-from pathway.policy import Policy, default
+from pathway.policy import default
 from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, Store
 from pathway.store.open import open_store
 from pathway.vault import Vault, opened
+
+shipped = cache(default)  # read once a process: a share of patients follows another
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,7 +29,7 @@ class Source:
         store = open_store(self.url, read_only=True)
         await store.open()
         try:
-            shelf = PolicyShelf(_shipped())
+            shelf = PolicyShelf(shipped())
             await shelf.load(store)
             yield Histories(store, Vault(store, KeyRing.of(self.secrets), cached=1), shelf)
         finally:
@@ -59,13 +62,3 @@ class Histories:
             return None if key is None else [opened(key, row) for row in rows]
         except SealError:
             return None
-
-
-def _shipped() -> Policy:
-    """Read once a process: a share of patients follows another."""
-    if not _kept:
-        _kept.append(default())
-    return _kept[0]
-
-
-_kept: list[Policy] = []

@@ -2,6 +2,7 @@
 
 # ruff: noqa: ISC004, S608 - a table of statements, put together from constants of this file
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -21,7 +22,8 @@ from pathway.store.open import open_store
 from pathway.verify import Verification
 from tests.keys import vault
 
-from .clinic import EVENTS, LOG, NOW, copied, source
+from .clinic import EVENTS, LOG, NOW, copied, open_clinic, source
+from .servers import Postgres, admin
 
 pytestmark = pytest.mark.anyio
 
@@ -33,8 +35,8 @@ def database(original: Path, tmp_path: Path) -> Path:
     return copied(original, tmp_path)
 
 
-async def verified(path: Path, *, opened: bool = True, key: SigningKey = LOG) -> Report:
-    store = open_store(path, read_only=True)
+async def verified(where: Path | str, *, opened: bool = True, key: SigningKey = LOG) -> Report:
+    store = open_store(where, read_only=True)
     await store.open()
     try:
         keys = vault(store) if opened else None
@@ -95,6 +97,15 @@ TAMPERED = {
             'INSERT INTO audit (sequence, "commit", patient, leaf, sealed)'
             ' SELECT (SELECT MAX(sequence) + 1 FROM audit), "commit", patient, leaf, sealed'
             " FROM audit WHERE sequence = 7"
+        ],
+    ),
+    "an entry inserted in the middle, the rest renumbered": (
+        Finding.ENTRY_INSERTED,
+        [
+            "UPDATE audit SET sequence = -sequence WHERE sequence >= 100",
+            "UPDATE audit SET sequence = 1 - sequence WHERE sequence < 0",
+            'INSERT INTO audit (sequence, "commit", patient, leaf, sealed)'
+            ' SELECT 100, "commit", patient, leaf, sealed FROM audit WHERE sequence = 7',
         ],
     ),
     "a leaf hash altered": (
@@ -232,6 +243,12 @@ async def test_a_fork_is_named(database: Path) -> None:
     assert names(await verified(database)) == {Finding.CHECKPOINT_FORK}
 
 
+async def test_a_checkpoint_that_goes_back_is_named(database: Path) -> None:
+    tree, _ = Tree().extend(leaves(database)[:100])
+    put_note(database, 10**6, Checkpoint.of(LOG.name, tree).sign(LOG))
+    assert Finding.CHECKPOINT_ROLLBACK in names(await verified(database))
+
+
 async def test_a_log_that_was_rolled_back_is_named(database: Path) -> None:
     """Everything after some entry cut off, with a head that fits; the checkpoint knows better."""
     hashes = leaves(database)
@@ -261,3 +278,62 @@ async def test_a_log_rewritten_with_its_hashes_is_named(database: Path) -> None:
         connection.execute("UPDATE log_head SET tree = ?", (tree.dump(),))
         connection.commit()
     assert Finding.ROOT_MISMATCH in names(await verified(database))
+
+
+# -- PostgreSQL ------------------------------------------------------------------------------------
+
+BENT = "convert_to(replace(convert_from(leaf, 'UTF8'), '\"applied\"', '\"ignored\"'), 'UTF8')"
+FIRST = "(SELECT MIN(position) FROM outbox WHERE kind = 'transition')"
+TAMPERED_THERE = {
+    "an entry altered": (
+        Finding.ENTRY_ALTERED,
+        [f"UPDATE audit SET leaf = {BENT} WHERE sequence = 100"],
+    ),
+    **{
+        what: TAMPERED[what]
+        for what in (
+            "an entry removed",
+            "entries reordered",
+            "an entry inserted",
+            "a snapshot altered",
+            "a message that no entry explains",
+            "a gap in a patient's sequence",
+            "every checkpoint gone",
+        )
+    },
+    "a signature by another key": (Finding.CHECKPOINT_WRONG_KEY, [OTHER]),
+    "a fork": (Finding.CHECKPOINT_FORK, [LOG]),
+}
+
+
+@pytest.fixture(scope="module")
+def there(postgres: Postgres) -> str:
+    """The same clinic in PostgreSQL; not to be changed."""
+    url = f"{postgres.url}&schema=clinic"
+    asyncio.run(open_clinic(url))
+    return url
+
+
+@pytest.mark.parametrize("what", TAMPERED_THERE)
+async def test_a_tampering_is_named_in_postgresql_too(there: str, empty: str, what: str) -> None:
+    name, statements = TAMPERED_THERE[what]
+    schema = empty.rpartition("=")[2]
+    async with admin(there) as other:
+        await other.execute(f"CREATE SCHEMA {schema}")
+        tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'clinic'"
+        for (table,) in await other.fetch(tables):
+            await other.execute(f"CREATE TABLE {schema}.{table} (LIKE {table} INCLUDING ALL)")
+            await other.execute(f"INSERT INTO {schema}.{table} SELECT * FROM {table}")
+    async with admin(empty) as other:
+        for statement in statements:
+            if isinstance(statement, SigningKey):
+                tree, _ = Tree().extend([leaf_hash(b"another history")] * 300)
+                note = Checkpoint.of(statement.name, tree).sign(statement)
+                await other.execute("INSERT INTO checkpoints VALUES ($1, $2, $3)", 300, note, NOW)
+            else:
+                assert await other.execute(statement) not in {"UPDATE 0", "DELETE 0"}, statement
+    assert name in names(await verified(empty))
+
+
+async def test_an_untouched_database_verifies_in_postgresql_too(there: str) -> None:
+    assert (await verified(there)).problems == []
