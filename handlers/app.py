@@ -19,6 +19,7 @@ from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
+from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
 from pathway.process import Processor
@@ -29,6 +30,9 @@ from pathway.vault import Vault
 from schemas.instants import format_instant
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
     from pathway.store.base import OutboxRow, Store
 
 log = structlog.get_logger()
@@ -57,7 +61,8 @@ class App(FastStream):
 class Worker:
     """Consumes events, keeps the pathways, and publishes what changed.
 
-    `beside` is entered once store and broker are reached, and left before they are closed.
+    `first` is entered before anything is reached, and left when all is closed; `beside` once
+    store and broker are reached, and left before they are closed.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Worker:
         broker_url: str,
         database_url: str,
         beside: "Iterable[Beside]" = (),
+        first: "Iterable[Beside]" = (),
     ) -> None:
         self.settings = settings = workers_keys(settings, database_url)
         self.store: Store = open_store(database_url)
@@ -75,11 +81,12 @@ class Worker:
         shelf = PolicyShelf(chosen)
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
         self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
-        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
+        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
         key = signing_key(settings)
         self.signer = Signer(
             self.store, key, settings.checkpoint_every, clock.now, self._say, settings.prefix
         )
+        self.client: Client | None = None
         self.orders = Orders(
             self.processor,
             settings.names,
@@ -89,13 +96,14 @@ class Worker:
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
-        self._beside = tuple(beside)
+        self.watching = follow(settings, chosen)
+        self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
         self._source = Source(
             settings.names.events, DURABLE, settings.names.events_subject, self._declare
         )
-        self._subscriber = subscribe(
+        self.intake = subscribe(
             self.broker,
             self._receiver,
             self._source,
@@ -116,8 +124,31 @@ class Worker:
         """Ask `run` to return."""
         self.app.exit()
 
+    @property
+    def phase(self) -> str:
+        """`ok` while it works; before that `starting`, after that `stopping`."""
+        if self.app.leaving.is_set():
+            return "stopping"
+        return "ok" if self._tasks else "starting"
+
+    @property
+    def failed(self) -> str | None:
+        """Why this worker must end though nobody asked it to: a stable code."""
+        if self._failure is None:
+            return None
+        return str(getattr(self._failure, "code", "part_failed"))
+
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
+        """From the first probe to the last: a worker that still waits must say so."""
+        async with AsyncExitStack() as first:
+            for part in self._first:
+                await first.enter_async_context(part(self))
+            async with self._work():
+                yield
+
+    @asynccontextmanager
+    async def _work(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
         try:
             await self._unless_stopped(self._reach_everything())
@@ -125,7 +156,8 @@ class Worker:
                 for part in self._beside:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
-                self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
+                relaying = RelaySettings(self.settings.names.out)
+                self.relay = Relay(client, self.store, relaying, self.watching)
                 parts = (
                     self.relay.run(),
                     self.scheduler.run(),
@@ -149,7 +181,8 @@ class Worker:
         await reach("ownership", self.processor.start)
         await reach("policies", self._tell_policies)
         await reach("broker", self.broker.connect)
-        harden(self.broker.config.connection_state.connection)
+        self.client = self.broker.config.connection_state.connection
+        harden(self.client)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
 
@@ -193,7 +226,7 @@ class Worker:
 
         This runs while the broker is still connected.
         """
-        await self._subscriber.stop()
+        await self.intake.stop()
         self.scheduler.stop()
         self.signer.stop()
         self.orders.stop()
@@ -214,12 +247,13 @@ class Worker:
         stream = await js.stream_info(self.settings.names.events)
         self.processor.stream = str(stream.created)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, messages: "Sequence[Msg]" = ()) -> None:
         totals = self.totals
         totals.applied += outcome.applied
         totals.duplicates += outcome.duplicates
         totals.parked += outcome.parked
         totals.late += outcome.late
+        self.watching.committed(outcome, messages)
         self._wake_relay()
 
     def _replaced(self) -> None:

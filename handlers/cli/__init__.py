@@ -10,6 +10,7 @@ from handlers.cli import (
     eventing,
     exporting,
     looking,
+    probing,
     rotating,
     running,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "exporting",
     "looking",
     "main",
+    "probing",
     "rotating",
     "running",
 ]
