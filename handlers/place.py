@@ -83,7 +83,7 @@ def of_directory(directory: Path) -> Place:
 def endpoint(directory: Path, name: str) -> str | None:
     """Where something listens that `pathway up` runs in a directory; None if nothing runs.
 
-    Raises PlaceError if the file that tells cannot be read as such.
+    Raises PlaceError if the file that tells is damaged.
     """
     file = directory / ENDPOINTS
     if not file.exists():

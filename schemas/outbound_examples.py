@@ -1,6 +1,7 @@
 """One complete example of every outbound message type: the patient p-0001."""
 
 import hashlib
+from base64 import b64encode
 from typing import Any, Final
 
 _POLICY: Final = {
@@ -10,6 +11,11 @@ _POLICY: Final = {
 }
 _BEFORE: Final = hashlib.sha256(b"the message before").hexdigest()
 _ROOT: Final = hashlib.sha256(b"the root of the tree").hexdigest()
+_SIGNATURE: Final = b64encode(b"key!" + hashlib.sha512(b"a signature").digest()).decode()
+_NOTE: Final = (
+    f"care-pathway-log\n1\n{b64encode(bytes.fromhex(_ROOT)).decode()}\n\n"
+    f"\N{EM DASH} care-pathway-log {_SIGNATURE}\n"
+)
 _SEAL: Final = hashlib.sha256(b"what is sealed").hexdigest()
 
 
@@ -116,6 +122,11 @@ _MESSAGES: Final[dict[str, dict[str, Any]]] = {
             ],
             "head": {"size": 1, "root": _ROOT},
         },
+    },
+    "care.audit.checkpointed.v1": {
+        "id": "00000000-0000-5000-8000-000000000011",
+        "time": "2026-01-05T09:01:00Z",
+        "data": {"head": {"size": 1, "root": _ROOT}, "checkpoint": _NOTE},
     },
     "care.patient.erased.v1": _chained(10, 5, "2033-01-08T09:00:00Z", "p-0001-18"),
 }
