@@ -9,7 +9,7 @@ import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
-from handlers.connection import connect_options, harden, reach
+from handlers.connection import harden, reach, worker_options
 from handlers.keys import key_ring, signing_key, workers_keys
 from handlers.pull import Source, subscribe
 from handlers.receive import Receiver
@@ -72,7 +72,7 @@ class Worker:
         vault = Vault(self.store, key_ring(settings), settings.cached_charts)
         shelf = PolicyShelf(chosen)
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
-        self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
+        self.broker = NatsBroker(**worker_options(settings, broker_url), logger=None)
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
         key = signing_key(settings)
         self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)

@@ -4,6 +4,7 @@ import pytest
 
 from handlers.place import PlaceError, find, remove_endpoints, write_endpoints
 from handlers.settings import Settings, SettingsError
+from pathway.sources import Sources
 from schemas.instants import parse_instant
 
 
@@ -18,7 +19,7 @@ def test_nothing_need_be_set() -> None:
     settings = Settings.read()
     assert settings.names.events == "CARE_EVENTS"
     assert settings.names.out_subject == "care.out.>"
-    assert settings.terms.sources == ()
+    assert settings.terms.sources == Sources()
     assert not settings.terms.receipts
     assert settings.make_clock().start is None
 
@@ -31,7 +32,7 @@ def test_everything_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATHWAY_OUT_MAX_AGE_DAYS", "2")
     settings = Settings.read()
     assert settings.names.out == "NORTH_OUT"
-    assert settings.terms.sources == ("/ehr/*", "/lab/1")
+    assert settings.terms.sources == Sources({None: ("/ehr/*", "/lab/1")})
     assert settings.terms.receipts
     assert settings.limits.out_max_age == 172_800
     assert settings.make_clock().start == parse_instant("2020-01-01T00:00:00Z")
