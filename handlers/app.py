@@ -18,6 +18,7 @@ from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
+from handlers.subscribers import declare_subscribers
 from pathway import policy
 from pathway.batch import Outcome
 from pathway.process import Processor
@@ -180,6 +181,7 @@ class Worker:
     async def _declare(self) -> None:
         stream = self.broker.config.connection_state.stream
         await declare(stream, self.settings.names, self.settings.limits)
+        await declare_subscribers(stream, self.settings.names, self.settings.subscribed)
 
     async def _take_over(self) -> None:
         js = self.broker.config.connection_state.stream

@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
 from handlers.streams import StreamLimits, StreamNames
+from handlers.subscribers import Subscribers
+from handlers.subscribers import parse as parse_subscribers
 from pathway.audit.errors import KeyFileError
 from pathway.audit.keyfiles import read_secret
 from pathway.batch import Terms
@@ -68,6 +70,12 @@ class Settings(BaseSettings):
     )
     board_host: str = Field(default="127.0.0.1", description="put TLS in front of any other")
 
+    @field_validator("subscribers")
+    @classmethod
+    def _known_subscribers(cls, text: str, others: ValidationInfo) -> str:
+        parse_subscribers(text, others.data.get("prefix", "care"))
+        return text
+
     @field_validator("clock")
     @classmethod
     def _known_clock(cls, text: str) -> str:
@@ -116,6 +124,11 @@ class Settings(BaseSettings):
     def names(self) -> StreamNames:
         """What the streams are called."""
         return StreamNames(self.prefix)
+
+    @property
+    def subscribed(self) -> Subscribers:
+        """For whom the worker keeps a consumer, and of which subjects."""
+        return parse_subscribers(self.subscribers, self.prefix)
 
     @property
     def limits(self) -> StreamLimits:
