@@ -10,7 +10,9 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    Known,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -46,10 +48,10 @@ class SqlStore(Store):
 
     # -- the hot path --------------------------------------------------------------------------
 
-    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-        """Digests of those of the (source, id) pairs that are journaled already."""
+    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
+        """Those of the (source, id) pairs that are journaled already."""
         rows = await self._find(sql.KNOWN, ids)
-        return {(source, id_): digest for source, id_, digest in rows}
+        return {(source, id_): Known(patient, raw) for source, id_, patient, raw in rows}
 
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
@@ -122,13 +124,12 @@ class SqlStore(Store):
             if len(page) < PAGE:
                 return
 
-    async def checkpoints(self) -> AsyncIterator[CheckpointRow]:
-        """Every signed tree head, by size."""
-        last = -1
-        while page := await self._looks.fetch(sql.CHECKPOINTS, last, PAGE):
+    async def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
+        """Signed tree heads with size > after, by size."""
+        while page := await self._looks.fetch(sql.CHECKPOINTS, after, PAGE):
             for row in page:
                 yield CheckpointRow(*row)
-            last = page[-1][0]
+            after = page[-1][0]
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""
@@ -145,6 +146,17 @@ class SqlStore(Store):
             for row in page:
                 yield JournalRow(*row[:-1])
             last = page[-1][-1]
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def orders(self, limit: int) -> list[Order]:
+        """Orders that are neither done nor refused, the oldest first."""
+        return [Order(*row) for row in await self._side.fetch(sql.ORDERS, limit)]
+
+    async def order(self, id: str) -> Order | None:  # noqa: A002 - the column's name
+        """One order; None if there is none of that id."""
+        rows = await self._looks.fetch(sql.ORDER, id)
+        return Order(*rows[0]) if rows else None
 
     # -- the relay and the scheduler -----------------------------------------------------------
 
