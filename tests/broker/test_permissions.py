@@ -319,11 +319,24 @@ async def test_nobody_outside_administers(stack: Stack, role: str) -> None:
     assert len(await stack.counts()) == 2  # both streams are there
 
 
+async def test_the_worker_may_do_what_erasing_a_patient_takes(stack: Stack, patient: str) -> None:
+    fields = event(patient, source="urn:ehr:1")
+    async with stack.as_("ehr") as ehr:
+        await ehr.jetstream().publish(named(fields, "ehr"), encode(fields))
+    await stack.said("transition", patient)
+    database = f"sqlite:///{stack.directory}/pathway.db"
+    order = "erase", patient, "--yes", "--reason", "asked", "--legal-basis", "order"
+    done = await asyncio.to_thread(pathway, *order, database_url=database)
+    assert (done.code, done.err) == (0, "")
+    last = await stack.last("CARE_OUT", f"care.out.*.{patient}")
+    assert json.loads((last and last.data) or b"")["type"] == "care.patient.erased.v1"
+
+
 @pytest.mark.parametrize("role", ["worker", "operator"])
-async def test_not_even_insiders_take_messages_away(stack: Stack, role: str) -> None:
+async def test_not_even_insiders_take_a_stream_away(stack: Stack, role: str) -> None:
     subjects = [
         f"$JS.API.STREAM.{verb}.{stream}"
-        for verb in ("DELETE", "PURGE", "MSG.DELETE")
+        for verb in ("DELETE", "PURGE")
         for stream in ("CARE_EVENTS", "CARE_OUT")
     ]
     async with stack.as_(role) as client:
