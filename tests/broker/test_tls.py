@@ -17,9 +17,9 @@ from handlers.app import Worker
 from handlers.connection import BrokerRefusesError, BrokerUntrustedError, connect, connect_options
 from handlers.settings import Settings, SettingsError
 from tests.acceptance.commands import Running, pathway
-from tests.certificates import certificate
 from tests.keys import MASTER_TEXT
 from tests.nats_servers import running
+from tests.tls import certificate
 
 pytestmark = pytest.mark.anyio
 

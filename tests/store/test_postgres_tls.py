@@ -1,9 +1,6 @@
 """TLS to the database. The server from the wheel speaks none, so a door in front of it does."""
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,36 +8,10 @@ import pytest
 from pathway.store.errors import StoreError
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
-from tests.certificates import certificate
+from tests.tls import certificate, door
 
 from .rows import full
 from .servers import Postgres
-
-SSL_REQUEST = 8  # bytes that a client sends to ask for TLS
-
-
-@asynccontextmanager
-async def door(socket: Path, terms: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """A port that speaks TLS, or says that it does not, and hands on to a server's socket."""
-
-    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while piece := await source.read(65536):
-                target.write(piece)
-        target.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await reader.readexactly(SSL_REQUEST)
-            writer.write(b"N" if terms is None else b"S")
-            if terms is not None:
-                await writer.start_tls(terms)
-            inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
-            await asyncio.gather(pass_on(reader, inner_writer), pass_on(inner_reader, writer))
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield listening.sockets[0].getsockname()[1]
-    listening.close()
 
 
 @pytest.mark.anyio

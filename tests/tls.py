@@ -1,5 +1,9 @@
-"""Certificates for tests."""
+"""Certificates for tests, and a door that speaks TLS."""
 
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+SSL_REQUEST = 8  # bytes that a client sends to ask for TLS
 
 
 def certificate(directory: Path, name: str) -> tuple[Path, Path]:
@@ -39,3 +45,27 @@ def certificate(directory: Path, name: str) -> tuple[Path, Path]:
         )
     )
     return paths
+
+
+@asynccontextmanager
+async def door(socket: Path, terms: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """A port that speaks TLS, or says that it does not, and hands on to a server's socket."""
+
+    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await source.read(65536):
+                target.write(piece)
+        target.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readexactly(SSL_REQUEST)
+            writer.write(b"N" if terms is None else b"S")
+            if terms is not None:
+                await writer.start_tls(terms)
+            inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
+            await asyncio.gather(pass_on(reader, inner_writer), pass_on(inner_reader, writer))
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield listening.sockets[0].getsockname()[1]
+    listening.close()
