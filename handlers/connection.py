@@ -56,9 +56,11 @@ def connect_options(settings: Settings, url: str) -> dict[str, Any]:
     return options
 
 
-def worker_options(settings: Settings, url: str) -> dict[str, Any]:
-    """The same, as FastStream takes them."""
-    options = connect_options(settings, url)
+def worker_options(
+    settings: Settings, url: str, closed: Callable[[], Awaitable[None]]
+) -> dict[str, Any]:
+    """The same, as FastStream takes them; `closed` is told when the library has given up."""
+    options = connect_options(settings, url) | {"closed_cb": closed}
     context, credentials = options.pop("tls", None), options.pop("user_credentials", None)
     if credentials is not None:
         options["security"] = NatsCredentials(credentials, ssl_context=context)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from handlers.app import Worker
 from handlers.connection import BrokerRefusesError, BrokerUntrustedError, connect, connect_options
 from handlers.settings import Settings, SettingsError
+from pathway.store.migrate import upgrade
 from tests.acceptance.commands import Running, pathway
 from tests.keys import MASTER_TEXT
 from tests.nats_servers import running
@@ -167,6 +169,26 @@ async def test_a_command_says_in_one_line_what_is_wrong(papers: Paths, tmp_path:
             )
             assert (done.code, done.error) == (1, code)
             assert password not in done.err
+
+
+async def test_a_worker_that_is_locked_out_ends_and_says_so(tmp_path: Path) -> None:
+    """Rather than go on deaf: the library gives up for good when its credentials are revoked."""
+    database = f"sqlite:///{tmp_path}/pathway.db"
+    upgrade(database)
+    text = f"""listen: "127.0.0.1:-1", ports_file_dir: "{tmp_path}", pid_file: "{tmp_path}/pid"
+jetstream {{ store_dir: "{tmp_path}" }}
+authorization {{ users: [{{ user: worker, password: {PASSWORD} }}] }}"""
+    config = tmp_path / "server.conf"
+    config.write_text(text)
+    async with running(config, tmp_path) as port:
+        url = f"nats://worker:{PASSWORD}@127.0.0.1:{port}"
+        settings = {"database_url": database, "master_key": MASTER_TEXT, "broker_url": url}
+        worker = Running(tmp_path, "worker", **settings)
+        await asyncio.to_thread(worker.await_said, "worker_started")
+        config.write_text(text.replace(PASSWORD, "another-one"))
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)
+        assert await asyncio.to_thread(worker.process.wait, 40) == 1
+        assert "error[broker_refuses_login]" in worker.said
 
 
 # -- a .creds file ---------------------------------------------------------------------------------
