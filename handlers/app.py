@@ -1,7 +1,7 @@
 """The composition root: one worker, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
 from handlers.subscribers import declare_subscribers
+from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
 from pathway.process import Processor
@@ -31,6 +32,9 @@ from pathway.vault import Vault
 from schemas.instants import format_instant
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
     from pathway.store.base import Store
 
 log = structlog.get_logger()
@@ -58,7 +62,8 @@ class App(FastStream):
 class Worker:
     """Consumes events, keeps the pathways, and publishes what changed.
 
-    `beside` is entered once store and broker are reached, and left before they are closed.
+    `first` is entered before anything is reached, and left when all is closed; `beside` once
+    store and broker are reached, and left before they are closed.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Worker:
         broker_url: str,
         database_url: str,
         beside: "Iterable[Beside]" = (),
+        first: "Iterable[Beside]" = (),
     ) -> None:
         self.settings = settings = workers_keys(settings, database_url)
         self.store: Store = open_store(database_url)
@@ -78,9 +84,10 @@ class Worker:
         self.broker = NatsBroker(
             **worker_options(settings, broker_url, self._shut_out), logger=None
         )
-        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
+        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
         key = signing_key(settings)
         self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)
+        self.client: Client | None = None
         self.orders = Orders(
             self.processor,
             settings.names,
@@ -90,13 +97,14 @@ class Worker:
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
-        self._beside = tuple(beside)
+        self.watching = follow(settings, chosen)
+        self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
         self._source = Source(
             settings.names.events, DURABLE, settings.names.events_subject, self._declare
         )
-        self._subscriber = subscribe(
+        self.intake = subscribe(
             self.broker,
             self._receiver,
             self._source,
@@ -117,8 +125,31 @@ class Worker:
         """Ask `run` to return."""
         self.app.exit()
 
+    @property
+    def phase(self) -> str:
+        """`ok` while it works; before that `starting`, after that `stopping`."""
+        if self.app.leaving.is_set():
+            return "stopping"
+        return "ok" if self._tasks else "starting"
+
+    @property
+    def failed(self) -> str | None:
+        """Why this worker must end though nobody asked it to: a stable code."""
+        if self._failure is None:
+            return None
+        return str(getattr(self._failure, "code", "part_failed"))
+
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
+        """From the first probe to the last: a worker that still waits must say so."""
+        async with AsyncExitStack() as first:
+            for part in self._first:
+                await first.enter_async_context(part(self))
+            async with self._work():
+                yield
+
+    @asynccontextmanager
+    async def _work(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
         try:
             await self._unless_stopped(self._reach_everything())
@@ -126,7 +157,8 @@ class Worker:
                 for part in self._beside:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
-                self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
+                relaying = RelaySettings(self.settings.names.out)
+                self.relay = Relay(client, self.store, relaying, self.watching)
                 parts = (
                     self.relay.run(),
                     self.scheduler.run(),
@@ -149,7 +181,8 @@ class Worker:
         await reach("database", self.store.open)
         await reach("ownership", self.processor.start)
         await reach("broker", self.broker.connect)
-        harden(self.broker.config.connection_state.connection)
+        self.client = self.broker.config.connection_state.connection
+        harden(self.client)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
 
@@ -185,7 +218,7 @@ class Worker:
 
         This runs while the broker is still connected.
         """
-        await self._subscriber.stop()
+        await self.intake.stop()
         self.scheduler.stop()
         self.signer.stop()
         self.orders.stop()
@@ -206,12 +239,13 @@ class Worker:
         stream = await js.stream_info(self.settings.names.events)
         self.processor.stream = str(stream.created)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, messages: "Sequence[Msg]" = ()) -> None:
         totals = self.totals
         totals.applied += outcome.applied
         totals.duplicates += outcome.duplicates
         totals.parked += outcome.parked
         totals.late += outcome.late
+        self.watching.committed(outcome, messages)
         self._wake_relay()
 
     def _replaced(self) -> None:

@@ -9,6 +9,7 @@ from handlers.cli import (
     eventing,
     exporting,
     looking,
+    probing,
     running,
 )
 from handlers.cli.root import app, main
@@ -24,5 +25,6 @@ __all__ = [
     "exporting",
     "looking",
     "main",
+    "probing",
     "running",
 ]
