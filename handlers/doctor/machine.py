@@ -1,6 +1,9 @@
 """This machine: Python, packages, disk, files, keys, policy, ports."""
 
+import errno
+import http.client
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -29,6 +32,7 @@ DISTRIBUTION: Final = "care-pathway"
 OLDEST: Final = (3, 11)
 LEAST_FREE: Final = 1024**3  # bytes
 OTHERS: Final = 0o077
+EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where it listens
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -155,20 +159,36 @@ def policy(settings: Settings) -> Check:
 
 
 def ports(settings: Settings) -> Iterator[Check]:
-    """Ports that a worker here would open."""
+    """Ports that a worker here would open, or has open."""
     if settings.board_port:
-        yield _port("PATHWAY_BOARD_PORT", settings.board_host, settings.board_port)
+        yield _port("PATHWAY_BOARD_PORT", settings.board_host, settings.board_port, "/")
+    if settings.http_port:
+        yield _port("PATHWAY_HTTP_PORT", settings.http_host, settings.http_port, "/livez")
 
 
-def _port(name: str, host: str, port: int) -> Check:
+def _port(name: str, host: str, port: int, page: str) -> Check:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            return finding(
-                "ports",
-                f"{host}:{port}: {error.strerror}; unless your worker runs there, change {name}",
-            )
+            if error.errno == errno.EADDRINUSE and _worker_answers(host, port, page):
+                return well("ports", f"{host}:{port}: a worker answers there")
+            return finding("ports", f"{host}:{port}: {error.strerror}; choose another {name}")
     return well("ports", f"{host}:{port} is free")
+
+
+def _worker_answers(host: str, port: int, page: str) -> bool:
+    """Whether what has the port is a worker's: its probe tells, its board asks for a token."""
+    connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=2)
+    try:
+        connection.request("GET", page)
+        answer = connection.getresponse()
+        if page == "/":
+            return answer.status == http.client.UNAUTHORIZED
+        return "checks" in json.load(answer)
+    except (OSError, http.client.HTTPException, ValueError, TypeError):
+        return False
+    finally:
+        connection.close()
