@@ -62,3 +62,14 @@ def test_no_error_quotes_a_password(command: tuple[str, ...], code: str) -> None
     )
     assert (done.code, done.error) == (1, code)
     assert "hunter2" not in done.err
+
+
+def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "keys"
+    made = pathway("keys", directory).out.splitlines()
+    assert made == [str(directory / name) for name in ("master.key", "audit.key")]
+    first = [Path(each).read_text() for each in made]
+    assert {Path(each).stat().st_mode & 0o777 for each in made} == {0o600}
+    again = pathway("keys", directory)
+    assert (again.code, [Path(each).read_text() for each in made]) == (0, first)
+    assert not any(text.strip() in again.out for text in first)

@@ -1,9 +1,15 @@
 """Which sources may publish, and through whom."""
 
+import json
+
 import pytest
 
 from pathway.sources import Sources
+from schemas import inbound
+from schemas.envelope import Reason, Rejected
+from schemas.examples import EXAMPLES
 from schemas.facts import EVENT_TYPES, EventType, publisher_of
+from schemas.instants import parse_instant
 
 
 @pytest.mark.parametrize(
@@ -45,3 +51,26 @@ def test_two_forms_of_one_name_do_not_meet() -> None:
         for name in (None, "ehr", "alert", "event")
     ]
     assert len(set(subjects)) == len(subjects)
+
+
+@pytest.mark.parametrize(
+    ("subject", "accepted"),
+    [
+        ("care.events.ehr.referral-received.{}", True),
+        ("care.events.ehr.referral-recorded.{}", False),
+        ("care.events.ehr.screening-started.{}", False),
+        ("care.events.ehr.referral-received.other", False),
+        ("care.events.ehr.referral.received.{}", False),
+        ("care.events.ehr.x.referral-received.{}", False),
+    ],
+)
+def test_a_named_subject_must_agree_with_the_event_too(subject: str, *, accepted: bool) -> None:
+    example = EXAMPLES["care.referral.received.v1"]
+    raw = json.dumps(example).encode()
+    now = parse_instant(example["time"])
+    if accepted:
+        assert inbound.read(raw, subject.format(example["subject"]), now=now).raw == raw
+        return
+    with pytest.raises(Rejected) as caught:
+        inbound.read(raw, subject.format(example["subject"]), now=now)
+    assert caught.value.reason == Reason.SUBJECT_MISMATCH
