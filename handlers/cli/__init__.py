@@ -1,7 +1,9 @@
 """The command line: every command, registered by importing its module."""
 
 from handlers.cli import (
+    adopting,
     auditing,
+    backtesting,
     defining,
     demonstrating,
     doctor,
@@ -10,13 +12,16 @@ from handlers.cli import (
     exporting,
     looking,
     probing,
+    rotating,
     running,
 )
 from handlers.cli.root import app, main
 
 __all__ = [
+    "adopting",
     "app",
     "auditing",
+    "backtesting",
     "defining",
     "demonstrating",
     "doctor",
@@ -26,5 +31,6 @@ __all__ = [
     "looking",
     "main",
     "probing",
+    "rotating",
     "running",
 ]
