@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from pathway.store.base import Store
+    from pathway.store.base import OutboxRow, Store
 
 log = structlog.get_logger()
 
+POLICY_DIGITS = 16  # of a digest, as the store counts patients by
 GRACE = 20.0  # seconds that the batch in hand and the outbox get at shutdown
 
 
@@ -82,7 +83,9 @@ class Worker:
         self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
         key = signing_key(settings)
-        self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)
+        self.signer = Signer(
+            self.store, key, settings.checkpoint_every, clock.now, self._say, settings.prefix
+        )
         self.client: Client | None = None
         self.orders = Orders(
             self.processor,
@@ -177,11 +180,20 @@ class Worker:
     async def _reach_everything(self) -> None:
         await reach("database", self.store.open)
         await reach("ownership", self.processor.start)
+        await reach("policies", self._tell_policies)
         await reach("broker", self.broker.connect)
         self.client = self.broker.config.connection_state.connection
         harden(self.client)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
+
+    async def _tell_policies(self) -> None:
+        """A policy goes into force by adoption, never by a restart: say who is under another."""
+        current = self.processor.shelf.current.digest
+        others = await self.store.in_force()
+        others.pop(current[:POLICY_DIGITS], None)
+        if others:
+            log.warning("policy_not_adopted", policy=current[:POLICY_DIGITS], others=others)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it, unless we are told to end before it is done; then raises Stopped."""
@@ -220,6 +232,7 @@ class Worker:
         self.signer.stop()
         self.orders.stop()
         if self.relay is not None:
+            await asyncio.wait(self._tasks[1:], timeout=GRACE)  # what they still say goes out, too
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)
             self.relay.stop()
@@ -247,6 +260,10 @@ class Worker:
     def _replaced(self) -> None:
         """Another worker owns the database: this one must end, and say so."""
         self._give_up(StaleOwnerError("another worker took over this database"))
+
+    async def _say(self, messages: "Sequence[OutboxRow]") -> None:
+        await self.processor.say(messages)
+        self._wake_relay()
 
     def _forget(self, patient: str) -> None:
         if self.relay is not None:
