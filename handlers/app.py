@@ -92,7 +92,7 @@ class Worker:
             settings.names,
             lambda: self.broker.config.connection_state.stream,
             self._forget,
-            self._wake_relay,
+            self._count,
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
@@ -261,8 +261,7 @@ class Worker:
         self._give_up(StaleOwnerError("another worker took over this database"))
 
     async def _say(self, messages: "Sequence[OutboxRow]") -> None:
-        await self.processor.say(messages)
-        self._wake_relay()
+        self._count(await self.processor.say(messages))
 
     def _forget(self, patient: str) -> None:
         if self.relay is not None:
