@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import nats.errors
 import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
-from handlers.connection import connect_options, harden, reach
+from handlers.connection import BrokerRefusesError, harden, reach, worker_options
 from handlers.keys import key_ring, signing_key, workers_keys
 from handlers.orders import Orders
 from handlers.pull import Source, subscribe
@@ -19,6 +20,7 @@ from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
+from handlers.subscribers import declare_subscribers
 from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
@@ -80,7 +82,9 @@ class Worker:
         vault = Vault(self.store, key_ring(settings), settings.cached_charts)
         shelf = PolicyShelf(chosen)
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
-        self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
+        self.broker = NatsBroker(
+            **worker_options(settings, broker_url, self._shut_out), logger=None
+        )
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
         key = signing_key(settings)
         self.signer = Signer(
@@ -97,6 +101,7 @@ class Worker:
         self.relay: Relay | None = None
         self.totals = Outcome()
         self.watching = follow(settings, chosen)
+        self.log_holds: Callable[[], bool | None] = lambda: None  # set by who watches the log
         self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
@@ -115,7 +120,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
-        with suppress(Stopped):
+        with suppress(Stopped, nats.errors.ConnectionClosedError):
             await self.app.run()
         if self._failure is not None:
             raise self._failure
@@ -240,6 +245,7 @@ class Worker:
     async def _declare(self) -> None:
         stream = self.broker.config.connection_state.stream
         await declare(stream, self.settings.names, self.settings.limits)
+        await declare_subscribers(stream, self.settings.names, self.settings.subscribed)
 
     async def _take_over(self) -> None:
         js = self.broker.config.connection_state.stream
@@ -266,6 +272,11 @@ class Worker:
     def _forget(self, patient: str) -> None:
         if self.relay is not None:
             self.relay.forget(patient)
+
+    async def _shut_out(self) -> None:
+        """The broker took our credentials back: the client tries no more, so this ends."""
+        if not self.app.leaving.is_set():
+            self._give_up(BrokerRefusesError("the broker no longer lets us in"))
 
     def _wake_relay(self) -> None:
         if self.relay is not None:
