@@ -267,7 +267,8 @@ class Worker:
         self._give_up(StaleOwnerError("another worker took over this database"))
 
     async def _say(self, messages: "Sequence[OutboxRow]") -> None:
-        self._count(await self.processor.say(messages))
+        await self.processor.say(messages)
+        self._wake_relay()
 
     def _forget(self, patient: str) -> None:
         if self.relay is not None:
