@@ -96,7 +96,7 @@ class Worker:
             settings.names,
             lambda: self.broker.config.connection_state.stream,
             self._forget,
-            self._wake_relay,
+            self._count,
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
