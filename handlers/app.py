@@ -1,16 +1,17 @@
 """The composition root: one worker, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import nats.errors
 import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
 from handlers import garbage
-from handlers.connection import connect_options, harden, reach
+from handlers.connection import BrokerRefusesError, harden, reach, worker_options
 from handlers.keys import key_ring, signing_key, workers_keys
 from handlers.orders import Orders
 from handlers.pull import Source, subscribe
@@ -20,6 +21,8 @@ from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
+from handlers.subscribers import declare_subscribers
+from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
 from pathway.process import Processor
@@ -30,10 +33,14 @@ from pathway.vault import Vault
 from schemas.instants import format_instant
 
 if TYPE_CHECKING:
-    from pathway.store.base import Store
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from pathway.store.base import OutboxRow, Store
 
 log = structlog.get_logger()
 
+POLICY_DIGITS = 16  # of a digest, as the store counts patients by
 GRACE = 20.0  # seconds that the batch in hand and the outbox get at shutdown
 
 
@@ -57,7 +64,8 @@ class App(FastStream):
 class Worker:
     """Consumes events, keeps the pathways, and publishes what changed.
 
-    `beside` is entered once store and broker are reached, and left before they are closed.
+    `first` is entered before anything is reached, and left when all is closed; `beside` once
+    store and broker are reached, and left before they are closed.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class Worker:
         broker_url: str,
         database_url: str,
         beside: "Iterable[Beside]" = (),
+        first: "Iterable[Beside]" = (),
     ) -> None:
         self.settings = settings = workers_keys(settings, database_url)
         self.store: Store = open_store(database_url)
@@ -74,26 +83,33 @@ class Worker:
         vault = Vault(self.store, key_ring(settings), settings.cached_charts)
         shelf = PolicyShelf(chosen)
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
-        self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
-        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
+        self.broker = NatsBroker(
+            **worker_options(settings, broker_url, self._shut_out), logger=None
+        )
+        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
         key = signing_key(settings)
-        self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)
+        self.signer = Signer(
+            self.store, key, settings.checkpoint_every, clock.now, self._say, settings.prefix
+        )
+        self.client: Client | None = None
         self.orders = Orders(
             self.processor,
             settings.names,
             lambda: self.broker.config.connection_state.stream,
             self._forget,
-            self._wake_relay,
+            self._count,
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
-        self._beside = tuple(beside)
+        self.watching = follow(settings, chosen)
+        self.log_holds: Callable[[], bool | None] = lambda: None  # set by who watches the log
+        self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
         self._source = Source(
             settings.names.events, DURABLE, settings.names.events_subject, self._declare
         )
-        self._subscriber = subscribe(
+        self.intake = subscribe(
             self.broker,
             self._receiver,
             self._source,
@@ -106,7 +122,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
-        with suppress(Stopped):
+        with suppress(Stopped, nats.errors.ConnectionClosedError):
             await self.app.run()
         if self._failure is not None:
             raise self._failure
@@ -115,8 +131,31 @@ class Worker:
         """Ask `run` to return."""
         self.app.exit()
 
+    @property
+    def phase(self) -> str:
+        """`ok` while it works; before that `starting`, after that `stopping`."""
+        if self.app.leaving.is_set():
+            return "stopping"
+        return "ok" if self._tasks else "starting"
+
+    @property
+    def failed(self) -> str | None:
+        """Why this worker must end though nobody asked it to: a stable code."""
+        if self._failure is None:
+            return None
+        return str(getattr(self._failure, "code", "part_failed"))
+
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
+        """From the first probe to the last: a worker that still waits must say so."""
+        async with AsyncExitStack() as first:
+            for part in self._first:
+                await first.enter_async_context(part(self))
+            async with self._work():
+                yield
+
+    @asynccontextmanager
+    async def _work(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
         garbage.tune()
         try:
@@ -125,7 +164,8 @@ class Worker:
                 for part in self._beside:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
-                self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
+                relaying = RelaySettings(self.settings.names.out)
+                self.relay = Relay(client, self.store, relaying, self.watching)
                 parts = (
                     self.relay.run(),
                     self.scheduler.run(),
@@ -147,10 +187,20 @@ class Worker:
     async def _reach_everything(self) -> None:
         await reach("database", self.store.open)
         await reach("ownership", self.processor.start)
+        await reach("policies", self._tell_policies)
         await reach("broker", self.broker.connect)
-        harden(self.broker.config.connection_state.connection)
+        self.client = self.broker.config.connection_state.connection
+        harden(self.client)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
+
+    async def _tell_policies(self) -> None:
+        """A policy goes into force by adoption, never by a restart: say who is under another."""
+        current = self.processor.shelf.current.digest
+        others = await self.store.in_force()
+        others.pop(current[:POLICY_DIGITS], None)
+        if others:
+            log.warning("policy_not_adopted", policy=current[:POLICY_DIGITS], others=others)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it, unless we are told to end before it is done; then raises Stopped."""
@@ -184,11 +234,12 @@ class Worker:
 
         This runs while the broker is still connected.
         """
-        await self._subscriber.stop()
+        await self.intake.stop()
         self.scheduler.stop()
         self.signer.stop()
         self.orders.stop()
         if self.relay is not None:
+            await asyncio.wait(self._tasks[1:], timeout=GRACE)  # what they still say goes out, too
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)
             self.relay.stop()
@@ -197,6 +248,7 @@ class Worker:
     async def _declare(self) -> None:
         stream = self.broker.config.connection_state.stream
         await declare(stream, self.settings.names, self.settings.limits)
+        await declare_subscribers(stream, self.settings.names, self.settings.subscribed)
 
     async def _take_over(self) -> None:
         js = self.broker.config.connection_state.stream
@@ -204,21 +256,31 @@ class Worker:
         stream = await js.stream_info(self.settings.names.events)
         self.processor.stream = str(stream.created)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, messages: "Sequence[Msg]" = ()) -> None:
         totals = self.totals
         totals.applied += outcome.applied
         totals.duplicates += outcome.duplicates
         totals.parked += outcome.parked
         totals.late += outcome.late
+        self.watching.committed(outcome, messages)
         self._wake_relay()
 
     def _replaced(self) -> None:
         """Another worker owns the database: this one must end, and say so."""
         self._give_up(StaleOwnerError("another worker took over this database"))
 
+    async def _say(self, messages: "Sequence[OutboxRow]") -> None:
+        await self.processor.say(messages)
+        self._wake_relay()
+
     def _forget(self, patient: str) -> None:
         if self.relay is not None:
             self.relay.forget(patient)
+
+    async def _shut_out(self) -> None:
+        """The broker took our credentials back: the client tries no more, so this ends."""
+        if not self.app.leaving.is_set():
+            self._give_up(BrokerRefusesError("the broker no longer lets us in"))
 
     def _wake_relay(self) -> None:
         if self.relay is not None:

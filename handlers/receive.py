@@ -1,6 +1,6 @@
 """The way in: batches from the broker through the flow, then acknowledged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -24,7 +24,7 @@ class Receiver:
     def __init__(
         self,
         processor: Processor,
-        committed: Callable[[Outcome], None],
+        committed: Callable[[Outcome, Sequence[Msg]], None],
         replaced: Callable[[], None],
     ) -> None:
         self.departed: Callable[[], None] = _nothing  # called when the next batch may come
@@ -41,10 +41,11 @@ class Receiver:
         except StaleOwnerError:
             self._replaced()
             raise
-        self._committed(outcome)
         failed = set(outcome.failed)
         left = [each for each in messages if failed and _place(each) in failed]
-        await acknowledge([each for each in messages if each not in left] if left else messages)
+        done = [each for each in messages if each not in left] if left else messages
+        self._committed(outcome, done)
+        await acknowledge(done)
         for message in left:
             await message.nak(delay=AGAIN)
         log.debug(

@@ -13,10 +13,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 import structlog
 
+from pathway import adoption
+from pathway.adoption import Adopting
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
@@ -34,6 +35,7 @@ from pathway.store.base import (
     LedgerRow,
     Order,
     OrderState,
+    OutboxRow,
     ParkedRow,
     Store,
     StoreError,
@@ -41,7 +43,8 @@ from pathway.store.base import (
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
-from schemas.inbound import Event, TimeAdvanced
+from schemas.facts import publisher_of
+from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 
 log = structlog.get_logger()
 
@@ -86,6 +89,7 @@ class Processor:
             batch = await self._open()
             for message in messages:
                 self._read(batch, message)
+            batch.lap("read")
             self._touch(batch)
             return await self._depart(batch)
 
@@ -97,6 +101,15 @@ class Processor:
             batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
             landing = await self._depart(batch)
         return await landing
+
+    async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
+        """Commit messages that are about no patient. Raises StoreError."""
+        async with self._turn:
+            await self._land()
+            batch = await self._open()
+            batch.commit.outbox += messages
+            await self._commit(batch)
+            return batch.outcome
 
     async def erase(self, order: Order) -> Outcome:
         """Destroy a patient's key and all that is not the log; final. Raises StoreError."""
@@ -113,6 +126,39 @@ class Processor:
             await self._commit(batch)
             self.forget(order.patient)
             return batch.outcome
+
+    async def sign_off(self, order: Order) -> Outcome:
+        """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""
+        async with self._turn:
+            await self._land()
+            batch = await self._open()
+            try:
+                await self._sign_off(order, batch.commit)
+            except RefusedError as refused:
+                batch.commit.orders = [
+                    replace(order, state=OrderState.REFUSED, detail=refused.code)
+                ]
+            await self._commit(batch)
+            return batch.outcome
+
+    async def _sign_off(self, order: Order, commit: Commit) -> None:
+        said = Adopting.of(order)
+        policy, chosen = said.policy, said.patients or []
+        if len(await self.store.patients(chosen)) < len(chosen):
+            raise RefusedError("unknown_patient")
+        adoption.sign_off(order, policy, commit)
+        self.shelf.add(policy)
+        commit.policies = self.shelf.unsaved()
+
+    async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
+        """Put patients under a policy that was signed off; again is no harm. Raises StoreError."""
+        async with self._turn:
+            batch = await self._open()
+            policy = Adopting.of(order).policy
+            self.shelf.add(policy)
+            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in patients]
+            landing = await self._depart(batch)
+        return await landing
 
     async def _erasure(self, order: Order) -> Erasure:
         patient = order.patient
@@ -148,8 +194,10 @@ class Processor:
         await self._unlock(batch)
         await self._dedupe(batch)
         await self._load(batch)
+        batch.lap("load")
         await self._fold_and_speak(batch)
         await self._receipts(batch)
+        batch.lap("fold")
         await self._land()
         landing = asyncio.create_task(self._commit(batch))
         self._flight = Flight(batch, landing)
@@ -178,15 +226,14 @@ class Processor:
             event = inbound.read(
                 message.raw, message.subject, now=self.clock(), prefix=self.terms.prefix
             )
-            self._check_source(event)
+            self._check_source(event, message.subject)
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:
             batch.accepted.append(Accepted(event, message))
 
-    def _check_source(self, event: Event) -> None:
-        allowed = self.terms.sources
-        if allowed and not any(fnmatchcase(event.source, pattern) for pattern in allowed):
+    def _check_source(self, event: Event, subject: str) -> None:
+        if not self.terms.sources.allow(event.source, publisher_of(subject)):
             raise _refused(event, Reason.SOURCE_NOT_ALLOWED, "source: not allowed here")
 
     def _park(self, batch: Batch, message: Incoming, rejected: Rejected) -> None:
@@ -306,6 +353,7 @@ class Processor:
                 self._leave_out(batch, key)
             else:
                 batch.commit.outbox += speech.messages
+                batch.outcome.told += speech.told
                 batch.commit.ledger += speech.changed.values()
                 batch.commit.patients.append(row)
                 batch.commit.entries += entries
@@ -391,7 +439,7 @@ class Processor:
                     policy=self.shelf.current.digest,
                 )
             )
-            own = isinstance(event.data, TimeAdvanced)
+            own = isinstance(event.data, TimeAdvanced | PolicyAdopted)
             batch.outcome.applied += not own
             batch.outcome.late += not own and commit.recorded_at - event.time > LATE
         commit.policies = self.shelf.unsaved()
@@ -440,6 +488,7 @@ class Processor:
 
     async def _commit(self, batch: Batch) -> Outcome:
         commit = batch.commit
+        batch.lapped = time.perf_counter()  # to have waited for the batch before is no step
         if commit.entries:
             leaves = [row.leaf for row in commit.entries]
             commit.announcement = Appended(leaves, self.terms.prefix, commit.recorded_at)
@@ -456,6 +505,8 @@ class Processor:
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
+        batch.lap("commit")
+        batch.tally()
         return batch.outcome
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "StaleOwnerError",
     "Store",
     "StoreError",
+    "Vitals",
     "in_chunks",
     "placed",
 ]
@@ -161,6 +162,29 @@ class CheckpointRow:
     recorded_at: int
 
 
+@dataclass(slots=True, frozen=True)
+class Vitals:
+    """How a database is doing; quick to ask, whatever its size.
+
+    Attributes:
+        owned: this store is the latest that claimed the database.
+        oldest: when the oldest unpublished message was recorded.
+        due: patients with a timer due.
+        entries: of the audit log.
+        signed: entries under the newest checkpoint; 0 if there is none.
+        signed_at: when that was made.
+    """
+
+    owned: bool
+    unpublished: int
+    oldest: int | None
+    parked: int
+    due: int
+    entries: int
+    signed: int
+    signed_at: int | None
+
+
 class OrderState(StrEnum):
     """How far an order is.
 
@@ -283,6 +307,9 @@ class Store(Protocol):
     async def last_recorded_at(self) -> int:
         """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
 
+    async def in_force(self) -> dict[str, int]:
+        """How many patients are under which policy, by the first 16 digits of its digest."""
+
     # -- orders --------------------------------------------------------------------------------
 
     async def give(self, orders: Sequence[Order]) -> None:
@@ -319,13 +346,26 @@ class Store(Protocol):
     async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
         """Keep a signed tree head; one of the same size is left as it is."""
 
+    async def last_checkpoint(self) -> CheckpointRow | None:
+        """The signed tree head of the greatest size; None if nothing was signed."""
+
     def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
         """Signed tree heads with size > after, by size."""
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""
 
-    async def everybody(self) -> list[str]:
+    def wrapped_keys(self) -> AsyncIterator[KeyRow]:
+        """Every patient's wrapped key that was not destroyed, by patient."""
+
+    async def rewrap(self, changes: Collection[tuple[str, bytes, bytes]]) -> int:
+        """Put other bytes in the place of wrapped keys: (patient, as they are, as they shall be).
+
+        A key that is no longer as it was, or was destroyed meanwhile, is left alone. Durable.
+        Returns how many were changed.
+        """
+
+    def everybody(self) -> AsyncIterator[str]:
         """Every key of a patient that stands in any table, in code point order."""
 
     def journaled(self) -> AsyncIterator[JournalRow]:
@@ -372,6 +412,9 @@ class Store(Protocol):
 
     async def counts(self) -> dict[str, int]:
         """journal, patients, outbox, unpublished, parked: row counts."""
+
+    async def vitals(self, now: int) -> Vitals:
+        """How the database is doing; raises StoreError, also if its schema is no longer ours."""
 
     # -- parked events -------------------------------------------------------------------------
 

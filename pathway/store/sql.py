@@ -10,6 +10,7 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    KeyRow,
     Known,
     LedgerRow,
     Order,
@@ -18,9 +19,12 @@ from pathway.store.base import (
     PatientRow,
     PolicyRow,
     Store,
+    Vitals,
 )
+from pathway.store.migrate import check
 
 PAGE = 256  # rows read at a time when streaming
+LARGE_PAGE = 32  # of rows that hold a whole commit: its leaf hashes, or 256 KiB of its entries
 LAST = 2**62  # beyond every number
 
 
@@ -41,6 +45,7 @@ class SqlStore(Store):
     _work: Line
     _side: Line
     _looks: Line
+    _epoch: int | None
 
     @abstractmethod
     async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
@@ -112,7 +117,7 @@ class SqlStore(Store):
     async def leaves(self, first: int = 0, stop: int | None = None) -> AsyncIterator[list[bytes]]:
         """Kept leaf hashes with first ≤ index < stop, in order, some at a time."""
         end = LAST if stop is None else stop
-        while page := await self._looks.fetch(sql.LEAVES, end, first, PAGE):
+        while page := await self._looks.fetch(sql.LEAVES, end, first, LARGE_PAGE):
             found: list[bytes] = []
             for start, hashes in page:
                 places = range(0, len(hashes), HASH_SIZE)
@@ -121,8 +126,13 @@ class SqlStore(Store):
                 first = max(first, start + len(some))
             if found:
                 yield found
-            if len(page) < PAGE:
+            if len(page) < LARGE_PAGE:
                 return
+
+    async def last_checkpoint(self) -> CheckpointRow | None:
+        """The signed tree head of the greatest size; None if nothing was signed."""
+        rows = await self._side.fetch(sql.LAST_CHECKPOINT)
+        return CheckpointRow(*rows[0]) if rows else None
 
     async def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
         """Signed tree heads with size > after, by size."""
@@ -135,9 +145,23 @@ class SqlStore(Store):
         """Wrapped keys of those of the patients who have, or had (empty), one."""
         return dict(map(tuple, await self._find(sql.KEYS, [(each,) for each in patients])))
 
-    async def everybody(self) -> list[str]:
+    async def wrapped_keys(self) -> AsyncIterator[KeyRow]:
+        """Every patient's wrapped key that was not destroyed, by patient."""
+        last = ""
+        while page := await self._looks.fetch(sql.WRAPPED_KEYS, last, PAGE):
+            for row in page:
+                yield KeyRow(*row)
+            last = page[-1][0]
+
+    async def everybody(self) -> AsyncIterator[str]:
         """Every key of a patient that stands in any table, in code point order."""
-        return [patient for (patient,) in await self._looks.fetch(sql.EVERYBODY)]
+        last = ""
+        while page := await self._looks.fetch(
+            sql.EVERYBODY, *(last, PAGE) * len(sql.EVERYWHERE), PAGE
+        ):
+            for (patient,) in page:
+                yield patient
+            last = page[-1][0]
 
     async def journaled(self) -> AsyncIterator[JournalRow]:
         """Every journal row, in the order of writing."""
@@ -157,6 +181,10 @@ class SqlStore(Store):
         """One order; None if there is none of that id."""
         rows = await self._looks.fetch(sql.ORDER, id)
         return Order(*rows[0]) if rows else None
+
+    async def in_force(self) -> dict[str, int]:
+        """How many patients are under which policy, by the first 16 digits of its digest."""
+        return dict(map(tuple, await self._looks.fetch(sql.IN_FORCE)))
 
     # -- the relay and the scheduler -----------------------------------------------------------
 
@@ -193,7 +221,7 @@ class SqlStore(Store):
         """Outbox rows, published or not, by position; `since` is a recorded_at."""
         text, conditions = sql.message_pages(patient, since)
         last = 0
-        while page := await self._looks.fetch(text, last, *conditions, PAGE):
+        while page := await self._looks.fetch(text, last, *conditions, LARGE_PAGE):
             for row in page:
                 yield OutboxRow(*row)
             last = page[-1][-1]
@@ -212,6 +240,12 @@ class SqlStore(Store):
         (row,) = await self._looks.fetch(sql.COUNTS)
         names = ("journal", "patients", "outbox", "unpublished", "parked")
         return dict(zip(names, row, strict=True))
+
+    async def vitals(self, now: int) -> Vitals:
+        """How the database is doing; raises StoreError, also if its schema is no longer ours."""
+        ((revision, epoch, *rest),) = await self._side.fetch(sql.VITALS, now)
+        check(revision)
+        return Vitals(epoch == self._epoch, *rest)
 
     # -- parked events -------------------------------------------------------------------------
 
