@@ -96,11 +96,12 @@ class Worker:
             settings.names,
             lambda: self.broker.config.connection_state.stream,
             self._forget,
-            self._wake_relay,
+            self._count,
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
         self.watching = follow(settings, chosen)
+        self.log_holds: Callable[[], bool | None] = lambda: None  # set by who watches the log
         self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)

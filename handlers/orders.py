@@ -12,6 +12,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from handlers.streams import StreamNames
 from pathway.adoption import Adopting
+from pathway.batch import Outcome
 from pathway.erasure import message_id
 from pathway.process import Processor
 from pathway.store.base import Order, OrderState
@@ -37,7 +38,7 @@ class Orders:
         names: StreamNames,
         stream: Callable[[], JetStreamContext],
         forget: Callable[[str], None],
-        committed: Callable[[], None],
+        committed: Callable[[Outcome], None],
     ) -> None:
         self._processor = processor
         self._names = names
@@ -79,8 +80,7 @@ class Orders:
     async def _erase(self, order: Order) -> None:
         if order.state == OrderState.OPEN:
             self._forget(order.patient)
-            await self._processor.erase(order)
-            self._committed()
+            self._committed(await self._processor.erase(order))
         kept = await self._processor.store.order(order.id)
         if kept is not None and kept.state == OrderState.COMMITTED:
             await self._erase_at_broker(order.patient)
@@ -92,8 +92,7 @@ class Orders:
         """Sign off once; then patient by patient, some at a time, so that events go on between."""
         store = self._processor.store
         if order.state == OrderState.OPEN:
-            await self._processor.sign_off(order)
-            self._committed()
+            self._committed(await self._processor.sign_off(order))
         kept = await store.order(order.id)
         if kept is None or kept.state != OrderState.COMMITTED:
             return
@@ -102,8 +101,7 @@ class Orders:
         async for some in _some(patients):
             if self._stopping.is_set():
                 return  # the next worker goes on
-            await self._processor.adopt(kept, some)
-            self._committed()
+            self._committed(await self._processor.adopt(kept, some))
             count += len(some)
         await store.finish(order.id)
         log.info("policy_adopted", order=order.id, patients=count)
