@@ -23,6 +23,7 @@ class Outcome:
 
     Attributes:
         failed: stream sequences that must be delivered again; nothing of them was committed.
+        strays: stream sequences of events about other workers' patients; nothing was done.
     """
 
     applied: int = 0
@@ -31,6 +32,7 @@ class Outcome:
     late: int = 0
     outbox: list[OutboxRow] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
+    strays: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True, frozen=True)

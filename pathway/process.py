@@ -11,8 +11,10 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Final
 
 import structlog
 
@@ -21,6 +23,7 @@ from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.ledger import LATE, Speech
+from pathway.partitions import Share
 from pathway.receipts import Receipts, patient_of
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
@@ -32,12 +35,16 @@ from pathway.store.base import (
     Store,
     StoreError,
 )
+from pathway.store.errors import ConflictError
 from pathway.vault import Vault
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
 from schemas.inbound import Event, TimeAdvanced
 
 log = structlog.get_logger()
+
+Owns = Callable[[str], bool]
+TRIES: Final = 5  # of a batch that shares ids with those of other workers
 
 
 class Processor:
@@ -56,10 +63,31 @@ class Processor:
         self.stream = ""  # which stream the messages come from, since one can be made anew
         self._last_recorded_at = 0
         self._turn = asyncio.Lock()
+        self._owns: Owns = _everybody
 
     async def start(self) -> None:
         """Become the database's one writer and see which policies it knows."""
         await self.store.claim()
+        await self._look_again()
+
+    async def own(self, share: Share) -> None:
+        """Work for a share of the patients only, from the next batch on.
+
+        Others may have written since: what was remembered is read again.
+        """
+        async with self._turn:
+            self._owns = _nobody  # until the store says otherwise
+            await self.store.hold(share)
+            await self._look_again()
+            self._owns = share.owns
+
+    def owns(self, patient: str) -> bool:
+        """Whether a patient is this worker's at this moment."""
+        return self._owns(patient)
+
+    async def _look_again(self) -> None:
+        self._charts.clear()
+        self.vault.forget()
         self._last_recorded_at = await self.store.last_recorded_at()
         await self.shelf.load(self.store)
 
@@ -67,19 +95,33 @@ class Processor:
 
     async def take(self, messages: Sequence[Incoming]) -> Outcome:
         """One batch of messages, to the end. Raises StoreError with nothing written."""
-        async with self._turn:
-            batch = self._open()
+
+        def fill(batch: Batch) -> None:
             for message in messages:
                 self._read(batch, message)
             self._touch(batch)
-            return await self._finish(batch)
+
+        return await self._work(fill)
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
-        async with self._turn:
-            batch = self._open()
+        keys = list(patients)
+
+        def fill(batch: Batch) -> None:
             now = self.clock()
-            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
+            own = (key for key in keys if self._owns(key))
+            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in own]
+
+        return await self._work(fill)
+
+    async def _work(self, fill: Callable[[Batch], None]) -> Outcome:
+        """One batch at a time; again from the start if another worker journaled one of its ids."""
+        async with self._turn:
+            for _ in range(TRIES - 1):
+                fill(batch := self._open())
+                with suppress(ConflictError):
+                    return await self._finish(batch)
+            fill(batch := self._open())
             return await self._finish(batch)
 
     def touched(self, patient: str) -> float:
@@ -117,7 +159,10 @@ class Processor:
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:
-            batch.accepted.append(Accepted(event, message))
+            if self._owns(event.patient):
+                batch.accepted.append(Accepted(event, message))
+            else:
+                batch.outcome.strays.append(message.stream_sequence)
 
     def _check_source(self, event: Event) -> None:
         allowed = self.terms.sources
@@ -359,6 +404,14 @@ class Processor:
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
+
+
+def _everybody(_: str) -> bool:
+    return True
+
+
+def _nobody(_: str) -> bool:
+    return False
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:

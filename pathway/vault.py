@@ -72,6 +72,10 @@ class Vault:
         while len(self._keys) > self._cached:
             self._keys.popitem(last=False)
 
+    def forget(self) -> None:
+        """Read every key again: another worker may have destroyed it."""
+        self._keys.clear()
+
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows, opened; none if the patient was erased. Raises SealError."""
         key = (await self.find([patient])).get(patient)

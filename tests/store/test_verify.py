@@ -65,7 +65,7 @@ async def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if number == EVENTS:
             break
     while due := await store.due(NOW, 500):
-        await processor.advance_time(due)
+        await processor.advance_time([patient for _, patient in due])
     await signer.sign(LOG)
     await store.close()
     return path
