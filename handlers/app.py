@@ -11,6 +11,7 @@ from faststream.nats import NatsBroker
 
 from handlers.connection import connect_options, harden, reach
 from handlers.keys import key_ring, signing_key, workers_keys
+from handlers.orders import Orders
 from handlers.pull import Source, subscribe
 from handlers.receive import Receiver
 from handlers.relay import Relay, RelaySettings
@@ -76,6 +77,13 @@ class Worker:
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
         key = signing_key(settings)
         self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)
+        self.orders = Orders(
+            self.processor,
+            settings.names,
+            lambda: self.broker.config.connection_state.stream,
+            self._forget,
+            self._wake_relay,
+        )
         self.relay: Relay | None = None
         self.totals = Outcome()
         self._beside = tuple(beside)
@@ -115,7 +123,12 @@ class Worker:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
                 self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
-                parts = (self.relay.run(), self.scheduler.run(), self.signer.run())
+                parts = (
+                    self.relay.run(),
+                    self.scheduler.run(),
+                    self.signer.run(),
+                    self.orders.run(),
+                )
                 self._tasks = [self._part(each) for each in parts]
                 log.info(
                     "worker_started",
@@ -171,6 +184,7 @@ class Worker:
         await self._subscriber.stop()
         self.scheduler.stop()
         self.signer.stop()
+        self.orders.stop()
         if self.relay is not None:
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)
@@ -198,6 +212,10 @@ class Worker:
     def _replaced(self) -> None:
         """Another worker owns the database: this one must end, and say so."""
         self._give_up(StaleOwnerError("another worker took over this database"))
+
+    def _forget(self, patient: str) -> None:
+        if self.relay is not None:
+            self.relay.forget(patient)
 
     def _wake_relay(self) -> None:
         if self.relay is not None:

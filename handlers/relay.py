@@ -52,6 +52,7 @@ class RelaySettings:
     in_flight: int = 512  # messages sent and not yet acknowledged
     ack_timeout: float = 5.0
     mark_every: float = 0.1  # acknowledged rows are marked in the database this often
+    look_every: float = 1.0  # when idle, look for rows that others wrote
     rescan_every: float = 30.0  # when idle, look again at the whole outbox
 
 
@@ -74,7 +75,7 @@ class Relay:
         self._stopping = False
         self._backoff = Backoff()
         self._marked_at = 0.0
-        self._scanned_at = time.monotonic()
+        self._scanned_at = self._looked_at = time.monotonic()
 
     # -- what readiness asks -------------------------------------------------------------------
 
@@ -100,6 +101,10 @@ class Relay:
         self._more = True
         self._idle.clear()
         self._wake.set()
+
+    def forget(self, patient: str) -> None:
+        """Send no more of what is held of a patient; the store is about to empty it."""
+        self._backlog.forget(patient)
 
     def stop(self) -> None:
         """Ask `run` to end after what is under way."""
@@ -138,7 +143,7 @@ class Relay:
         now = time.monotonic()
         due = [now + LONGEST_PAUSE]
         if self._at_rest:
-            due.append(self._scanned_at + self._settings.rescan_every)
+            due.append(self._looked_at + self._settings.look_every)
         if self._acknowledged:
             due.append(self._marked_at + self._settings.mark_every)
         if (deadline := self._publisher.next_deadline) is not None:
@@ -196,8 +201,11 @@ class Relay:
         """Read the next page when there is room; when idle, now and then, from the start."""
         if self._at_rest and time.monotonic() >= self._scanned_at + self._settings.rescan_every:
             self._rescan()
+        if self._at_rest and time.monotonic() >= self._looked_at + self._settings.look_every:
+            self._more = True
         while self._more and len(self._backlog) <= self._settings.page:
             self._more = False  # before the read: a commit during it sets this again
+            self._looked_at = time.monotonic()
             try:
                 rows = await self._outbox.unpublished(self._settings.page, self._cursor)
             except StoreError:

@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     checkpoint_every: float = Field(default=60.0, gt=0, description="seconds")
     prefix: str = Field(default="care", pattern=r"^[a-z][a-z0-9_]{0,31}$")
     policy: Path | None = Field(default=None, description="a policy file; the shipped one if unset")
+    actor: str | None = Field(default=None, max_length=128, description="who looks at patients")
+    purpose: str = Field(default="unstated", max_length=128, description="why, in one word")
+    retention_days: int = Field(
+        default=2192, ge=0, description="within it, erasing takes a legal basis"
+    )
     clock: str = Field(default="", description="hold or speed up time; for tests and demos")
     receipts: Literal["parked", "all"] = "parked"
     sources: str = Field(default="", description="patterns of `source` allowed, comma-separated")

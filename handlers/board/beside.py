@@ -13,9 +13,10 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 
+from handlers.accesses import Look, record
 from handlers.board.app import make_board
 from handlers.board.operations import Lag, Operations, WorkerState, from_store
-from handlers.board.reader import Accessed, BoardReader, Proving
+from handlers.board.reader import BoardReader, Proving
 from handlers.board.serve import serving
 from handlers.streams import DURABLE
 
@@ -27,11 +28,6 @@ log = structlog.get_logger()
 PATH: Final = "/board"
 
 
-async def noted(patient: str, actor: str, purpose: str) -> None:
-    """An access, in the worker's own log."""
-    log.info("patient_read", patient=patient, actor=actor, purpose=purpose)
-
-
 @dataclass(slots=True)
 class BoardBeside:
     """Enter it with a worker whose store is open; `link` is there from then on.
@@ -39,14 +35,12 @@ class BoardBeside:
     Attributes:
         port: None = a free one.
         token: whoever has it may look.
-        accessed: told of every patient page before it is shown.
         proof: tells the state of a patient's audit proof; None where there is no audit log.
     """
 
     host: str
     port: int | None
     token: str
-    accessed: Accessed = noted
     proof: Proving | None = None
     url: str = ""
 
@@ -63,7 +57,7 @@ class BoardBeside:
             worker.store,
             processor.shelf.current,
             processor.clock,
-            self.accessed,
+            _Accesses(worker).record,
             processor.vault,
             _Operating(worker).look,
             self.proof,
@@ -80,6 +74,18 @@ class BoardBeside:
             self.url = f"{url}{PATH}/"
             log.info("board_serving", url=self.url)
             yield
+
+
+class _Accesses:
+    """Every look at a patient's page is an entry of the audit log."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+
+    async def record(self, patient: str, actor: str, purpose: str) -> None:
+        """Before anything is shown. Raises StoreError, and nothing is."""
+        look = Look("board", actor, purpose)
+        await record(self._worker.store, self._worker.settings, look, patient)
 
 
 class _Operating:

@@ -1,6 +1,15 @@
 """The command line: every command, registered by importing its module."""
 
-from handlers.cli import auditing, defining, demonstrating, eventing, exporting, looking, running
+from handlers.cli import (
+    auditing,
+    defining,
+    demonstrating,
+    erasing,
+    eventing,
+    exporting,
+    looking,
+    running,
+)
 from handlers.cli.root import app, main
 
 __all__ = [
@@ -8,6 +17,7 @@ __all__ = [
     "auditing",
     "defining",
     "demonstrating",
+    "erasing",
     "eventing",
     "exporting",
     "looking",

@@ -5,6 +5,7 @@ All instants are integers: microseconds since 1970-01-01T00:00:00Z.
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
 from pathway.audit.tree import Tree
@@ -19,7 +20,10 @@ __all__ = [
     "Commit",
     "JournalRow",
     "KeyRow",
+    "Known",
     "LedgerRow",
+    "Order",
+    "OrderState",
     "OutboxRow",
     "ParkedRow",
     "PatientRow",
@@ -45,11 +49,18 @@ class JournalRow:
     identity: str  # what a revision replaces: source, type and the type's own id field
     revision: int
     time: int
-    digest: bytes  # SHA-256 of the content; tells a duplicate from a conflict
     raw: bytes  # the bytes received, sealed; see pathway/vault.py
     policy: str  # digest of the policy that the worker ran when it accepted this
     commit: int = 0  # given by the store
     recorded_at: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Known:
+    """What tells a duplicate from a conflict: whose event was journaled, and its sealed bytes."""
+
+    patient: str
+    raw: bytes
 
 
 @dataclass(slots=True, frozen=True)
@@ -63,7 +74,7 @@ class PatientRow:
     since: int | None
     next_due: int | None  # when the earliest timer fires; the scheduler finds patients by it
     engine: int
-    snapshot: bytes
+    snapshot: bytes  # sealed; see pathway/vault.py
     chains: bytes
 
 
@@ -149,8 +160,41 @@ class CheckpointRow:
     recorded_at: int
 
 
+class OrderState(StrEnum):
+    """How far an order is.
+
+    Attributes:
+        OPEN: nobody has begun.
+        COMMITTED: the database says so; the broker does not yet.
+        DONE: carried out.
+        REFUSED: it cannot be carried out; `detail` is a stable code.
+    """
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True, frozen=True)
+class Order:
+    """Something that a person told the worker to do, durable until it is done."""
+
+    id: str
+    kind: str  # "erase" or "adopt"
+    patient: str
+    body: bytes  # JSON; what the kind needs
+    given_at: int
+    state: str = OrderState.OPEN
+    detail: str = ""
+
+
 class Announcement(Protocol):
     """Messages that tell the audit log's new head, which is known only under the lock."""
+
+    @property
+    def recorded_at(self) -> int:
+        """When what they tell of was recorded."""
 
     def __len__(self) -> int:
         """How many there will be."""
@@ -172,6 +216,8 @@ class Commit:
     policies: list[PolicyRow] = field(default_factory=list)
     entries: list[AuditRow] = field(default_factory=list)
     keys: list[KeyRow] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    erased: str | None = None
     announcement: Announcement | None = None
 
 
@@ -204,8 +250,8 @@ class Store(Protocol):
 
     # -- the hot path, in the order in which a batch needs it --------------------------------
 
-    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-        """Digests of those of the (source, id) pairs that are journaled already."""
+    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
+        """Those of the (source, id) pairs that are journaled already."""
 
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
@@ -233,6 +279,8 @@ class Store(Protocol):
         Journal and outbox rows keep the order given; patients and ledger rows replace those
         of the same key; a parked row or policy known already is left as it is; a patient who
         has a key, or had one, gets no other. The announcement's messages go out last.
+        Of the one `erased`, key, snapshot, timers, ledger, and the bodies of earlier messages
+        and of parked messages that name them are destroyed; orders get the state given.
         Returns (commit number, recorded_at, outbox rows with their positions).
         Raises StaleOwnerError if anything of what this worker owns is another's by now, or if
         it owns nothing; ClockWentBackError if `recorded_at` is less than that of the worker's
@@ -241,12 +289,35 @@ class Store(Protocol):
         of them, or a cancellation, read the state again: the commit may have happened.
         """
 
+    async def append(self, entries: Sequence[AuditRow], announcement: Announcement) -> None:
+        """Append to the audit log alone, in a commit of its own; for who owns nothing.
+
+        The head's `recorded_at` stays: whoever reads may have another clock than the worker.
+        """
+
     async def last_recorded_at(self) -> int:
         """The greatest `recorded_at` of all commits, 0 if none.
 
         Workers that share a database have clocks of their own: it never decreases for one
         patient, nor in one worker's commits.
         """
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def give(self, orders: Sequence[Order]) -> None:
+        """Keep new orders, durably."""
+
+    async def orders(self, limit: int) -> list[Order]:
+        """Orders that are neither done nor refused, the oldest first."""
+
+    async def order(self, id: str) -> Order | None:  # noqa: A002 - the column's name
+        """One order; None if there is none of that id."""
+
+    async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
+        """Note that a committed order is done."""
+
+    async def scrub(self) -> None:
+        """Let nothing that was destroyed stay readable in the database's own files."""
 
     # -- the audit log -------------------------------------------------------------------------
 

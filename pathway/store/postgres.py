@@ -6,16 +6,24 @@ request after it broke.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import astuple
 from functools import partial
 from typing import Any
 
 from pathway.partitions import Share
 from pathway.store import postgres_statements as sql
-from pathway.store.base import CheckpointRow, Commit, OutboxRow
+from pathway.store.base import (
+    Announcement,
+    AuditRow,
+    CheckpointRow,
+    Commit,
+    Order,
+    OutboxRow,
+)
 from pathway.store.errors import ClockWentBackError, StaleOwnerError
 from pathway.store.ownership import Roster
-from pathway.store.postgres_commit import write
+from pathway.store.postgres_commit import append, write
 from pathway.store.postgres_connection import (
     CREW,
     LOOKS,
@@ -99,6 +107,27 @@ class PostgresStore(SqlStore):
         written = await asyncio.shield(self._work.run(work))
         self._floor = max(self._floor, commit.recorded_at)
         return written
+
+    async def append(self, entries: Sequence[AuditRow], announcement: Announcement) -> None:
+        """Append to the audit log alone, in a commit of its own; for who owns nothing."""
+        await self._work.run(partial(append, entries=entries, announcement=announcement))
+
+    async def give(self, orders: Sequence[Order]) -> None:
+        """Keep new orders, durably."""
+        rows = zip(*map(astuple, orders), strict=True)
+        await self._work.fetch(sql.PUT_ORDERS, *rows)
+
+    async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
+        """Note that a committed order is done."""
+        await self._work.fetch(sql.FINISH_ORDER, id)
+
+    async def scrub(self) -> None:
+        """Let nothing that was destroyed stay readable in the database's own tables.
+
+        The server's WAL and its backups are the operator's: see docs/operations.md.
+        """
+        for table in sql.SCRUBBED:
+            await self._work.fetch(f"VACUUM FULL {table}")
 
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them.

@@ -11,7 +11,9 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    Known,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -47,10 +49,10 @@ class SqlStore(Store):
 
     # -- the hot path --------------------------------------------------------------------------
 
-    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-        """Digests of those of the (source, id) pairs that are journaled already."""
+    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
+        """Those of the (source, id) pairs that are journaled already."""
         rows = await self._find(sql.KNOWN, ids)
-        return {(source, id_): digest for source, id_, digest in rows}
+        return {(source, id_): Known(patient, raw) for source, id_, patient, raw in rows}
 
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
@@ -146,6 +148,17 @@ class SqlStore(Store):
             for row in page:
                 yield JournalRow(*row[:-1])
             last = page[-1][-1]
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def orders(self, limit: int) -> list[Order]:
+        """Orders that are neither done nor refused, the oldest first."""
+        return [Order(*row) for row in await self._side.fetch(sql.ORDERS, limit)]
+
+    async def order(self, id: str) -> Order | None:  # noqa: A002 - the column's name
+        """One order; None if there is none of that id."""
+        rows = await self._looks.fetch(sql.ORDER, id)
+        return Order(*rows[0]) if rows else None
 
     # -- the relay and the scheduler -----------------------------------------------------------
 

@@ -12,7 +12,15 @@ from dataclasses import replace
 import pytest
 
 from pathway.audit.tree import Tree, leaf_hash
-from pathway.store.base import CheckpointRow, Commit, JournalRow, KeyRow, OutboxRow, Store
+from pathway.store.base import (
+    CheckpointRow,
+    Commit,
+    JournalRow,
+    KeyRow,
+    Known,
+    OutboxRow,
+    Store,
+)
 from pathway.store.errors import (
     ClockWentBackError,
     ConflictError,
@@ -23,7 +31,18 @@ from pathway.store.errors import (
 from pathway.store.open import open_store
 
 from .processes import another, look_on, write_on
-from .rows import SOURCE, Announced, entry, full, message, poison, rules, said, snapshot, told
+from .rows import (
+    SOURCE,
+    Announced,
+    entry,
+    full,
+    message,
+    poison,
+    rules,
+    said,
+    snapshot,
+    told,
+)
 
 EMPTY = {"journal": 0, "patients": 0, "outbox": 0, "unpublished": 0, "parked": 0}
 SIZE = 16  # journal rows of a `full` commit
@@ -141,7 +160,7 @@ class StoreConformance:
         names = [f"1-{position}" for position in range(MANY)]
         none = [f"2-{position}" for position in range(MANY)]
         known = await store.known([(SOURCE, name) for name in names + none])
-        assert known == {(SOURCE, name): entry(name).digest for name in names}
+        assert known == {(SOURCE, name): Known(f"p{name}", entry(name).raw) for name in names}
         pairs = [(f"p{name}", entry(name).identity) for name in names + none]
         assert await store.identities(pairs) == set(pairs[:MANY])
         ledger = await store.ledger([(f"p{name}", "k") for name in names + none])
