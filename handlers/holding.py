@@ -1,7 +1,9 @@
 """What this worker owns, and the steps from one share to the next."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import structlog
 from nats.js import JetStreamContext
@@ -16,15 +18,17 @@ from pathway.process import Processor
 
 log = structlog.get_logger()
 
+NOTHING: Final = Share(generation=-1)  # what a worker owns that has not begun
+
 
 @dataclass(slots=True)
 class Holding:
-    """Keeps flow, consumers and outbox with one share.
+    """Keeps the flow and the consumers to one share.
 
     Attributes:
         js: the broker, once it is reached.
         moved: told after every change.
-        check: awaited before a vanished consumer is made again; it may find that it is another's.
+        check: awaited before a vanished consumer is made again, since it may be another's by now.
     """
 
     settings: Settings
@@ -32,8 +36,8 @@ class Holding:
     subscriber: StandingPullSubscriber
     js: Callable[[], JetStreamContext]
     moved: Callable[[], None]
-    check: Callable[[], object] | None = None
-    share: Share = Share()
+    check: Callable[[], Awaitable[None]]
+    share: Share = NOTHING
 
     @property
     def layout(self) -> Layout:
@@ -50,17 +54,18 @@ class Holding:
         await declare(self.js(), self.settings.names, self.settings.limits, self.share.count)
 
     async def move(self, share: Share) -> None:
-        """Own this from now on: give up, then take.
+        """Own this from now on: first give up, then take.
 
-        What was given up is finished by then: no batch of it is in hand, and none will begin.
+        What is given up is finished by then: no batch of it is in hand, and none will begin.
         Raises what broker and database raise; then only what both shares have in common is
         owned, and `move` may be asked again.
         """
-        kept = self.share.kept(share)
-        self.share = kept
+        before, self.share = self.share, self.share.kept(share)
+        kept = self.share
         await self.subscriber.read_from(self._sources(kept))
         await self.processor.own(kept)
-        await self.declare()
+        if (before.count, before.generation) != (share.count, share.generation):
+            await self.declare()
         gained = share.epochs.keys() - kept.epochs.keys()
         for consumer in self._consumers(gained):
             await take_over(self.js(), self.settings.names, consumer)
@@ -70,13 +75,21 @@ class Holding:
         self.share = share
         await self.subscriber.read_from(self._sources(share))
         self.moved()
-        owned = sorted(share.epochs)
-        log.info("partitions_owned", partitions=owned, of=share.count, gained=sorted(gained))
+        log.info(
+            "partitions_owned", owned=sorted(share.epochs), of=share.count, gained=sorted(gained)
+        )
 
-    def _consumers(self, partitions: "set[int] | frozenset[int]") -> list[Consumer]:
+    def _consumers(self, partitions: Collection[int]) -> list[Consumer]:
         return [each for p in sorted(partitions) for each in consumers(self.layout, p)]
 
     def _sources(self, share: Share) -> list[Source]:
         stream = self.settings.names.events
-        found = self._consumers(set(share.epochs))
-        return [Source(stream, each.durable, self._declaring(each)) for each in found]
+        found = self._consumers(share.epochs)
+        return [Source(stream, each.durable, partial(self._again, each)) for each in found]
+
+    async def _again(self, consumer: Consumer) -> None:
+        """Make a consumer that vanished again, if it still is this worker's."""
+        await self.check()
+        if consumer in self._consumers(self.share.epochs):
+            await self.declare()
+            await declare_consumer(self.js(), self.settings.names, consumer)

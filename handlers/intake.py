@@ -56,9 +56,7 @@ class Intake:
         for source in sources:
             if source.durable not in self._reading:
                 window = max(SMALLEST_WINDOW, self._window // len(sources))
-                pull = StandingPull(
-                    self._client, source.stream, source.durable, window, self._wake
-                )
+                pull = StandingPull(self._client, source.stream, source.durable, window, self._wake)
                 await pull.open()
                 self._reading[source.durable] = _Reading(source, pull)
         self._wake.set()

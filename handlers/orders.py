@@ -24,24 +24,27 @@ AT_ONCE: Final = 100  # orders read at a time
 
 
 class Orders:
-    """Carries orders out, one after another; `run` in a task.
+    """Carries orders about this worker's patients out, one after another; `run` in a task.
 
-    `forget` is told of a patient of whom nothing may be held or sent any more.
+    `replaced` is told when another worker took over, `forget` of a patient of whom nothing may be
+    held or sent any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it has to tell
         self,
         processor: Processor,
         names: StreamNames,
         stream: Callable[[], JetStreamContext],
         forget: Callable[[str], None],
         committed: Callable[[], None],
+        replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
         self._names = names
         self._stream = stream
         self._forget = forget
         self._committed = committed
+        self._replaced = replaced
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -49,14 +52,16 @@ class Orders:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Carry out what is ordered until stopped. Raises StaleOwnerError."""
+        """Carry out what is ordered until stopped."""
         while not self._stopping.is_set():
             try:
                 for order in await self._processor.store.orders(AT_ONCE):
-                    await self._carry_out(order)
+                    if self._processor.owns(order.patient):
+                        await self._carry_out(order)
                 pause = POLL
             except StaleOwnerError:
-                raise
+                self._replaced()
+                pause = RETRY
             except StoreError as error:
                 log.warning("orders_wait", code=error.code)
                 pause = RETRY
@@ -84,7 +89,8 @@ class Orders:
         """Once the erasure is told, overwrite every other message about the patient."""
         last = await self._told(patient)
         names = self._names
-        await self._overwrite(names.events, f"{names.prefix}.events.*.*.{patient}", None)
+        for subject in names.layout().about(patient):
+            await self._overwrite(names.events, subject, None)
         await self._overwrite(names.out, f"{names.prefix}.out.*.{patient}", last)
 
     async def _told(self, patient: str) -> int:

@@ -127,7 +127,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         if not left:
             self._in_hand, self._failures = [], 0
             return 0.0
-        delay = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
+        delay: float = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
         self._failures += 1
         log.error("batch_handed_back", messages=len(left), delay=delay, failures=self._failures)
         await hand_back(left, delay)

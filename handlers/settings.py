@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from handlers.clocks import Clock, parse_clock
 from handlers.streams import StreamLimits, StreamNames
 from pathway.batch import Terms
+from pathway.partitions import MOST
 
 
 class SettingsError(Exception):
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
     out_max_bytes: int | None = Field(default=None, ge=1)
     out_max_age_days: float = Field(default=30, gt=0)
     replicas: int | None = Field(default=None, ge=1, le=5)
+    partitions: int = Field(
+        default=8, ge=1, le=MOST, description="parts of the work; on SQLite there is one"
+    )
     board_token: SecretStr | None = Field(default=None, min_length=16)
     board_port: int | None = Field(
         default=None, ge=0, le=65535, description="serve the board; needs PATHWAY_BOARD_TOKEN"

@@ -15,15 +15,24 @@ log = structlog.get_logger()
 
 
 class Signer:
-    """Signs the head when the log has grown; `run` in a task."""
+    """Signs the head when the log has grown; `run` in a task.
+
+    Of workers that share a database, one signs: `mine` tells whether it is this one.
+    """
 
     def __init__(
-        self, store: Store, key: SigningKey | None, every: float, clock: Callable[[], int]
+        self,
+        store: Store,
+        key: SigningKey | None,
+        every: float,
+        clock: Callable[[], int],
+        mine: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._key = key
         self._every = every  # seconds
         self._clock = clock
+        self._mine = mine
         self._signed = 0
         self._stopping = asyncio.Event()
 
@@ -47,6 +56,8 @@ class Signer:
 
     async def sign(self, key: SigningKey) -> None:
         """Keep a signed checkpoint of the log as it is, unless there is one."""
+        if not self._mine():
+            return
         tree = await self._store.tree()
         if tree.size in (0, self._signed):
             return

@@ -47,6 +47,10 @@ class Layout:
         """Stored events of no partition: of another length, or from before the present layout."""
         return [self.events, *(self.part(each) for each in range(self.partitions, MOST))]
 
+    def about(self, patient: str) -> list[str]:
+        """Every subject under which an event about a patient may be stored."""
+        return [f"{self.prefix}.events.*.*.{patient}", f"{self.prefix}.part.*.*.*.{patient}"]
+
     def published(self, stored: str) -> str:
         """The subject under which a stored event was published."""
         before, _, after = stored.partition(".part.")

@@ -4,7 +4,7 @@ A partition belongs to one worker at a time; its epoch goes up with every new ow
 owns what stands in the database (`pathway/store/ownership.py`); here are the rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -45,6 +45,11 @@ class Share:
     def owns(self, patient: str) -> bool:
         """Whether a patient (`_`: nobody) is this worker's."""
         return partition_of(patient, self.count) in self.epochs
+
+    def without(self, partitions: Collection[int]) -> "Share":
+        """This share after some of it was given up."""
+        left = {each: epoch for each, epoch in self.epochs.items() if each not in partitions}
+        return Share(self.count, self.generation, left)
 
     def kept(self, other: "Share") -> "Share":
         """What of this one is still owned, by the same epochs, in the other."""

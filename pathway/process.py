@@ -68,6 +68,7 @@ class Processor:
         self._last_recorded_at = 0
         self._turn = asyncio.Lock()
         self._owns: Owns = _everybody
+        self._owned_since = 0.0  # on the monotonic clock; before, others knew what came in
 
     async def start(self) -> None:
         """Become the database's one writer and see which policies it knows."""
@@ -84,6 +85,7 @@ class Processor:
             await self.store.hold(share)
             await self._look_again()
             self._owns = share.owns
+            self._owned_since = time.monotonic()
 
     def owns(self, patient: str) -> bool:
         """Whether a patient is this worker's at this moment."""
@@ -166,8 +168,8 @@ class Processor:
         self.vault.forget(patient)
 
     def touched(self, patient: str) -> float:
-        """When something of this patient last came in, on the monotonic clock; 0 if long ago."""
-        return self._touched.get(patient, 0.0)
+        """When something of this patient last came in, as far as known, on the monotonic clock."""
+        return self._touched.get(patient, self._owned_since)
 
     def _touch(self, batch: Batch) -> None:
         now = time.monotonic()

@@ -1,5 +1,6 @@
 """The board beside a worker, in its process and event loop: what the composition root enters."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from handlers.board.app import make_board
 from handlers.board.operations import Lag, Operations, WorkerState, from_store
 from handlers.board.reader import BoardReader, Proving
 from handlers.board.serve import serving
-from handlers.streams import DURABLE
+from handlers.lag import lags
 
 if TYPE_CHECKING:
     from handlers.app import Worker
@@ -105,11 +106,11 @@ class _Operating:
         return replace(found, workers=(itself,), lag=await self._lag())
 
     async def _lag(self) -> tuple[Lag, ...]:
-        """Of the one consumer there is; nothing while the broker is away."""
-        names = self._worker.settings.names
+        """Of every partition; nothing while the broker is away."""
+        names, holding = self._worker.settings.names, self._worker.holding
         try:
-            stream = self._worker.broker.config.connection_state.stream
-            consumer = await stream.consumer_info(names.events, DURABLE, timeout=1)
+            async with asyncio.timeout(1):
+                found = await lags(holding.js(), names, holding.share.count)
         except (nats.errors.Error, TimeoutError, OSError):
             return ()
-        return (Lag(names.events, consumer.num_pending or 0, consumer.num_ack_pending or 0),)
+        return tuple(Lag(str(each.partition), each.waiting, each.unacknowledged) for each in found)

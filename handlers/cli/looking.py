@@ -1,8 +1,11 @@
-"""Commands that look: census, timeline."""
+"""Commands that look: census, timeline, explain, workers."""
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, Final
 
+import nats.errors
 import typer
+from nats.js.errors import Error as JetStreamError
 
 from handlers.accesses import Look, recorded
 from handlers.cli.root import (
@@ -17,9 +20,13 @@ from handlers.cli.root import (
     settings,
     show,
 )
+from handlers.connection import connect
 from handlers.keys import key_ring
+from handlers.lag import Lag, lags
 from handlers.levels import bars, in_order
 from handlers.place import Place, find
+from handlers.roster import lines as worker_lines
+from handlers.roster import told
 from handlers.settings import Settings
 from pathway.explain import Asked, folded_anew
 from pathway.explain import explain as explain_patient
@@ -29,6 +36,9 @@ from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, OutboxRow
 from pathway.timeline import timeline as build_timeline
 from pathway.vault import Vault
+
+UNREACHABLE: Final = (nats.errors.Error, JetStreamError, OSError)  # then the lag is not known
+LAG_TIMEOUT: Final = 2.0  # seconds
 
 Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
 
@@ -153,3 +163,29 @@ def _advice_line(entry: dict[str, Any]) -> str:
 
 def _alert_line(entry: dict[str, Any]) -> str:
     return f"{entry['severity']} alert: {entry['alert']} ({entry['rule']}) [{entry['status']}]"
+
+
+@app.command()
+def workers(data: Data = None, *, as_json: AsJson = False) -> None:
+    """Who owns which part of the work, when each worker was last seen, and the lag."""
+    chosen = settings()
+    found = run(_workers(find(data, chosen), chosen))
+    show(found, as_json=as_json, lines=worker_lines(found))
+
+
+async def _workers(place: Place, chosen: Settings) -> dict[str, Any]:
+    async with place.reading() as store:
+        roster = await store.roster()
+    lag: list[Lag] = []
+    if place.broker is not None:
+        with suppress(*UNREACHABLE):
+            lag = await _lag(place.broker, chosen, len(roster.partitions))
+    return told(roster, lag)
+
+
+async def _lag(broker: str, chosen: Settings, partitions: int) -> list[Lag]:
+    client = await connect(chosen, broker)
+    try:
+        return await lags(client.jetstream(timeout=LAG_TIMEOUT), chosen.names, partitions)
+    finally:
+        await client.close()

@@ -89,9 +89,16 @@ BY_INDEX: Final = (
 WORK: Final = Terms(30.0, LOCK, BY_INDEX, durable=True)
 # What the relay marks may be lost with the power: then it sends again what the broker has.
 SIDE: Final = Terms(30.0, LOCK, (*BY_INDEX, ("synchronous_commit", "off")))
-# Signs of life and claims: short, and given up before they would be too late. A lock is one of a
-# commit, which ends after IDLE at the latest.
-CREW: Final = Terms(10.0, IDLE + 1, (*BY_INDEX, ("synchronous_commit", "off")))
+# Signs of life and claims must come in time: they are given up soon, and tried again.
+CREW: Final = Terms(
+    5.0,
+    2.0,
+    (
+        *BY_INDEX,
+        ("synchronous_commit", "off"),
+        ("idle_in_transaction_session_timeout", "2000"),
+    ),
+)
 # One migration waits for another; each may build an index over years of journal.
 MIGRATION: Final = Terms(3600.0, 60.0, (("idle_in_transaction_session_timeout", "0"),))
 LOOKS: Final = Terms(600.0, LOCK, (("default_transaction_read_only", "on"),))

@@ -4,6 +4,8 @@ The workers' claims are statements of their own or short transactions, and alway
 of `partitions` in their order and before that of `log_head`, as commits do.
 """
 
+# ruff: noqa: S608 - what is put into these texts is from this file
+
 from collections.abc import Collection, Mapping
 from typing import Final
 
