@@ -41,6 +41,7 @@ class Vault:
         self._ring = ring
         self._cached = cached
         self._keys: OrderedDict[str, PatientKey] = OrderedDict()
+        self._forgotten: set[str] = set()
 
     async def find(self, patients: Iterable[str]) -> Keys:
         """Keys of those of the patients who have one; those erased have none.
@@ -70,16 +71,18 @@ class Vault:
         return key, KeyRow(patient, self._ring.wrap(key))
 
     def keep(self, keys: Keys) -> None:
-        """Remember keys that are in the database."""
-        for patient, key in keys.items():
+        """Remember keys that are in the database; but none that was destroyed meanwhile."""
+        for patient in keys.keys() - self._forgotten:
+            key = keys[patient]
             self._keys.pop(patient, None)
             self._keys[patient] = key
         while len(self._keys) > self._cached:
             self._keys.popitem(last=False)
 
     def forget(self, patient: str) -> None:
-        """Hold an erased patient's key no longer."""
+        """Hold an erased patient's key no longer, and never again: a look may just have read it."""
         self._keys.pop(patient, None)
+        self._forgotten.add(patient)
 
     def forget_all(self) -> None:
         """Read every key again: another worker may have destroyed it."""

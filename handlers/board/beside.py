@@ -3,10 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import nats.errors
 import structlog
@@ -17,8 +17,11 @@ from starlette.routing import Mount, Route
 from handlers.accesses import Look, record
 from handlers.board.app import make_board
 from handlers.board.operations import Lag, Operations, WorkerState, from_store
-from handlers.board.reader import BoardReader, Proving
+from handlers.board.reader import BoardReader
 from handlers.board.serve import serving
+from handlers.board.watch import LogWatch
+from handlers.board.words import Times
+from handlers.keys import signing_key
 from handlers.lag import lags
 
 if TYPE_CHECKING:
@@ -36,13 +39,11 @@ class BoardBeside:
     Attributes:
         port: None = a free one.
         token: whoever has it may look.
-        proof: tells the state of a patient's audit proof; None where there is no audit log.
     """
 
     host: str
     port: int | None
     token: str
-    proof: Proving | None = None
     url: str = ""
 
     @property
@@ -54,14 +55,19 @@ class BoardBeside:
     async def __call__(self, worker: "Worker") -> AsyncIterator[None]:
         """Serve meanwhile. Raises ServeError if the port is taken."""
         processor = worker.processor
+        policy = processor.shelf.current
+        key = signing_key(worker.settings)
+        watch = LogWatch(
+            worker.store, key.public if key else None, processor.clock, Times(policy.zone)
+        )
         reader = BoardReader(
             worker.store,
-            processor.shelf.current,
+            policy,
             processor.clock,
             _Accesses(worker).record,
             processor.vault,
-            _Operating(worker).look,
-            self.proof,
+            _Operating(worker, watch).look,
+            watch.prove,
         )
         board = make_board(reader, self.token)
         site = Starlette(
@@ -71,10 +77,24 @@ class BoardBeside:
             ]
         )
         # In this order: at the end open pages are let go first, which the server waits for.
-        async with serving(site, self.host, self.port) as url, reader.following():
+        async with (
+            serving(site, self.host, self.port) as url,
+            reader.following(),
+            _meanwhile(watch.run()),
+        ):
             self.url = f"{url}{PATH}/"
             log.info("board_serving", url=self.url)
             yield
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 class _Accesses:
@@ -92,8 +112,9 @@ class _Accesses:
 class _Operating:
     """How this worker is doing, from its store, its broker and itself."""
 
-    def __init__(self, worker: "Worker") -> None:
+    def __init__(self, worker: "Worker", watch: LogWatch) -> None:
         self._worker = worker
+        self._watch = watch
         self._since = worker.processor.clock()
 
     async def look(self) -> Operations:
@@ -103,7 +124,13 @@ class _Operating:
             f"{socket.gethostname()}:{os.getpid()}", "at work", self._since, detail
         )
         found = await from_store(self._worker.store)
-        return replace(found, workers=(itself,), lag=await self._lag())
+        return replace(
+            found,
+            workers=(itself,),
+            lag=await self._lag(),
+            checkpoint=self._watch.checkpoint,
+            verified=self._watch.verified,
+        )
 
     async def _lag(self) -> tuple[Lag, ...]:
         """Of every partition; nothing while the broker is away."""
@@ -113,4 +140,7 @@ class _Operating:
                 found = await lags(holding.js(), names, holding.share.count)
         except (nats.errors.Error, TimeoutError, OSError):
             return ()
-        return tuple(Lag(str(each.partition), each.waiting, each.unacknowledged) for each in found)
+        label = names.events if len(found) == 1 else f"{names.events} {{}}"
+        return tuple(
+            Lag(label.format(each.partition), each.waiting, each.unacknowledged) for each in found
+        )

@@ -338,8 +338,8 @@ class Store(Protocol):
     async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
         """Keep a signed tree head; one of the same size is left as it is."""
 
-    def checkpoints(self) -> AsyncIterator[CheckpointRow]:
-        """Every signed tree head, by size."""
+    def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
+        """Signed tree heads with size > after, by size."""
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""

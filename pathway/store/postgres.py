@@ -27,6 +27,7 @@ from pathway.store.postgres_commit import append, write
 from pathway.store.postgres_connection import (
     CREW,
     LOOKS,
+    SCRUBBING,
     SIDE,
     WORK,
     Connection,
@@ -51,7 +52,7 @@ class PostgresStore(SqlStore):
     _looks: Line
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
-        where = server(url)
+        where = self._where = server(url)
         self._share: Share | None = None
         self._floor = 0  # no commit of this worker is recorded before it
         self._looks = line(where, LOOKS)
@@ -126,8 +127,13 @@ class PostgresStore(SqlStore):
 
         The server's WAL and its backups are the operator's: see docs/operations.md.
         """
-        for table in sql.SCRUBBED:
-            await self._work.fetch(f"VACUUM FULL {table}")
+        scrubbing = line(self._where, SCRUBBING)
+        await scrubbing.open()
+        try:
+            for statement in sql.SCRUBS:
+                await scrubbing.fetch(statement)
+        finally:
+            await scrubbing.close()
 
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them.

@@ -125,13 +125,12 @@ class SqlStore(Store):
             if len(page) < PAGE:
                 return
 
-    async def checkpoints(self) -> AsyncIterator[CheckpointRow]:
-        """Every signed tree head, by size."""
-        last = -1
-        while page := await self._looks.fetch(sql.CHECKPOINTS, last, PAGE):
+    async def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
+        """Signed tree heads with size > after, by size."""
+        while page := await self._looks.fetch(sql.CHECKPOINTS, after, PAGE):
             for row in page:
                 yield CheckpointRow(*row)
-            last = page[-1][0]
+            after = page[-1][0]
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""

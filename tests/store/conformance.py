@@ -19,6 +19,7 @@ from pathway.store.base import (
     KeyRow,
     Known,
     OutboxRow,
+    ParkedRow,
     Store,
 )
 from pathway.store.errors import (
@@ -37,6 +38,7 @@ from .rows import (
     entry,
     full,
     message,
+    order,
     poison,
     rules,
     said,
@@ -252,11 +254,85 @@ class StoreConformance:
             await store.commit(Commit(2, keys=[KeyRow("p1", b"other")]))
         assert await store.keys(["p1"]) == {"p1": b"1"}
 
+    async def test_entries_are_appended_by_who_owns_nothing(self, store: Store, url: str) -> None:
+        await store.commit(Commit(100, outbox=[message("m")], entries=[told("a")]))
+        reader = open_store(url)
+        await reader.open()
+        try:
+            await reader.append([told("look")], Announced(7))
+        finally:
+            await reader.close()
+        assert [(row.leaf, row.commit) async for row in store.entries()] == [
+            (b"a", 1),
+            (b"look", 2),
+        ]
+        assert (await store.tree()).size == 2
+        assert [(row.id, row.recorded_at) for row in await store.unpublished(9, after=1)] == [
+            ("audit-2", 7)
+        ]
+        assert await store.last_recorded_at() == 100, "a reader's clock is not the worker's"
+        number, _, sent = await store.commit(Commit(100, outbox=[message("n")]))
+        assert (number, sent[0].position) == (3, 3)
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def test_orders_are_kept_until_they_are_done(self, store: Store) -> None:
+        later, first = order("2", 9), order("1", 5)
+        await store.give([later])
+        await store.give([first])
+        assert await store.orders(9) == [first, later]
+        await store.commit(Commit(1, orders=[replace(first, state="committed")]))
+        await store.commit(Commit(2, orders=[replace(later, state="refused", detail="why")]))
+        assert await store.orders(9) == [replace(first, state="committed")]
+        await store.finish("1")
+        await store.finish("2")
+        assert await store.orders(9) == []
+        assert await store.order("1") == replace(first, state="done")
+        assert await store.order("2") == replace(later, state="refused", detail="why")
+        assert await store.order("3") is None
+
+    async def test_nothing_but_the_log_is_left_of_who_is_erased(self, store: Store) -> None:
+        for number, patient in enumerate(("p1", "p2", "p11"), start=1):
+            await store.commit(
+                Commit(
+                    number,
+                    journal=[entry(patient, patient)],
+                    patients=[snapshot(patient, next_due=3)],
+                    ledger=[said(patient, "k")],
+                    outbox=[message(f"m-{patient}", patient)],
+                    parked=[replace(poison(number), subject=f"care.events.x.y.{patient}")],
+                    entries=[told(patient, patient)],
+                    keys=[KeyRow(patient, patient.encode())],
+                )
+            )
+        named = ParkedRow(9, "care.events.x.y.p2", "bad_time", "", None, None, b'{"subject":"p1"}')
+        await store.commit(Commit(4, parked=[named]))
+        await store.commit(Commit(5, outbox=[message("erased", "p1", 2)], erased="p1"))
+        await store.scrub()
+        assert await store.keys(["p1", "p2", "p11"]) == {"p1": b"", "p2": b"p2", "p11": b"p11"}
+        assert (await store.patients(["p1", "p2", "p11"])).keys() == {"p2", "p11"}
+        assert await store.due(9, 9) == ["p11", "p2"]
+        assert await store.ledger_of("p1") == {}
+        assert await store.ledger_of("p2") != {}
+        body = message("m").body
+        assert {row.id: row.body async for row in store.messages()} == {
+            "m-p1": b"",
+            "m-p2": body,
+            "m-p11": body,
+            "erased": body,
+        }
+        assert [row.id for row in await store.unpublished(9)] == ["m-p2", "m-p11", "erased"]
+        payloads = {row.stream_sequence: row.raw for row in await store.parked()}
+        assert payloads == {1: b"", 2: b"\xff", 3: b"\xff", 9: b""}
+        assert len(await store.journal("p1")) == 1
+        assert [row.patient async for row in store.entries()] == ["p1", "p2", "p11"]
+
     async def test_a_checkpoint_is_kept_once(self, store: Store) -> None:
         for size, note in ((3, b"three"), (1, b"one"), (3, b"other")):
             await store.keep_checkpoint(CheckpointRow(size, note, 7))
         found = [row async for row in store.checkpoints()]
         assert found == [CheckpointRow(1, b"one", 7), CheckpointRow(3, b"three", 7)]
+        assert [row.size async for row in store.checkpoints(1)] == [3]
 
     async def test_the_whole_journal_is_read_in_order(self, store: Store) -> None:
         for number in range(1, 4):
