@@ -5,6 +5,7 @@ lets `handlers/holding.py` make it so.
 """
 
 import asyncio
+import itertools
 import os
 import secrets
 import socket
@@ -23,6 +24,7 @@ from pathway.store.ownership import Ownership, WorkerRow
 
 log = structlog.get_logger()
 
+RUN: Final = secrets.token_hex(3)  # tells this process from earlier ones of its number
 BEAT: Final = 2.0  # seconds between signs of life; three may be missed
 RETRY: Final = 0.5  # seconds until another try, when database or broker do not answer
 TRANSIENT: Final = (
@@ -34,10 +36,13 @@ TRANSIENT: Final = (
 )
 
 
+_numbers = itertools.count(1)
+
+
 def this_process() -> WorkerRow:
     """This worker's entry in the roster."""
     host, pid = socket.gethostname(), os.getpid()
-    return WorkerRow(f"{host}:{pid}:{secrets.token_hex(3)}", host, pid)
+    return WorkerRow(f"{host}:{pid}:{RUN}-{next(_numbers)}", host, pid)
 
 
 class Keeper:
@@ -127,7 +132,7 @@ def _gone(worker: WorkerRow, me: WorkerRow) -> bool:
     if worker.host != me.host:
         return False
     if worker.pid == me.pid:
-        return True  # a container begins at the same number again
+        return RUN not in worker.name  # a container begins at the same number again
     try:
         os.kill(worker.pid, 0)
     except ProcessLookupError:

@@ -311,7 +311,7 @@ class StoreConformance:
         await store.scrub()
         assert await store.keys(["p1", "p2", "p11"]) == {"p1": b"", "p2": b"p2", "p11": b"p11"}
         assert (await store.patients(["p1", "p2", "p11"])).keys() == {"p2", "p11"}
-        assert await store.due(9, 9) == ["p11", "p2"]
+        assert await store.due(9, 9) == [(3, "p11"), (3, "p2")]
         assert await store.ledger_of("p1") == {}
         assert await store.ledger_of("p2") != {}
         body = message("m").body
