@@ -13,12 +13,12 @@ from pathway.audit.public import (
     AccessEntry,
     ErasureEntry,
     EventEntry,
+    ParkedEntry,
     PolicyEntry,
     Public,
     read_public,
 )
 from schemas.instants import parse_instant
-
 
 _instant = lru_cache(maxsize=16)(parse_instant)  # a commit's entries have one between them
 
@@ -74,10 +74,10 @@ class EntryCheck:
         except ValueError:
             self.report.add(Finding.ENTRY_MALFORMED, "recorded_at is no instant", index)
             return
-        if isinstance(public, AccessEntry):
-            return  # by the clock of whoever looked
-        patient = public.patient
-        if patient is not None:
+        # A look is by the clock of whoever looked; parked may be by another worker than applied.
+        if isinstance(public, AccessEntry | ParkedEntry):
+            return
+        if (patient := public.patient) is not None:
             if time < self._times.get(patient, time):
                 detail = "recorded before the same patient's entry before it"
                 self.report.add(Finding.ENTRY_TIME, detail, index)
