@@ -94,7 +94,8 @@ class Ownership(Protocol):
         """Become one of the workers. Those `gone` are dead, as this one can tell.
 
         Where there is another number of partitions, it becomes this one: all of them are free
-        then, and every other worker's next commit is refused.
+        then, and every other worker's next commit is refused. So it is where nobody else is alive:
+        whatever wrote before and is not known here, an older program say, is shut out.
         """
 
     async def beat(self, me: WorkerRow) -> Roster:

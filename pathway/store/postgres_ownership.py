@@ -9,7 +9,7 @@ of `partitions` in their order and before that of `log_head`, as commits do.
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from pathway.store.ownership import FORGOTTEN, Ownership, PartitionRow, Roster, WorkerRow
+from pathway.store.ownership import DEAD, FORGOTTEN, Ownership, PartitionRow, Roster, WorkerRow
 from pathway.store.postgres_connection import Connection, Line
 
 NOW: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
@@ -22,6 +22,9 @@ SEEN: Final = f"""INSERT INTO workers (name, host, pid, started_at, seen_at)
     VALUES ($1, $2, $3, {NOW}, {NOW}) ON CONFLICT (name) DO UPDATE SET seen_at = {NOW}"""
 FORGET: Final = f"DELETE FROM workers WHERE seen_at < {NOW} - {FORGOTTEN}"
 GONE: Final = "DELETE FROM workers WHERE name = ANY($1::text[])"
+OTHERS: Final = (
+    f"SELECT EXISTS (SELECT 1 FROM workers WHERE name <> $1 AND seen_at >= {NOW} - {DEAD})"
+)
 # The rows are locked in their order, and what others changed meanwhile is looked at again.
 TAKE: Final = f"""WITH free AS (SELECT own.partition FROM partitions AS own
         JOIN unnest($2::bigint[], $3::bigint[]) AS wanted (partition, epoch)
@@ -57,7 +60,8 @@ class PostgresOwnership(Ownership):
                 found = len(await connection.fetch(LOCK))
                 await connection.execute(GONE, list(gone))
                 await connection.execute(SEEN, me.name, me.host, me.pid)
-                if found != partitions:
+                others = await connection.fetchval(OTHERS, me.name)
+                if found != partitions or not others:
                     await connection.execute(EMPTY)
                     await connection.execute(REMOVE, partitions)
                     await connection.execute(ADD, found, partitions)

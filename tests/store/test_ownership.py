@@ -97,8 +97,9 @@ async def test_no_takeover_slips_between_the_check_and_the_commit(
     a, b = crew
     await a.join()
     await a.look()
-    await b.join(gone=("a",))
+    await b.join()
     async with admin(database) as other:
+        await other.execute("UPDATE workers SET seen_at = seen_at - 7000000 WHERE name = 'a'")
         async with other.transaction():
             await other.execute("SELECT 1 FROM log_head FOR UPDATE")
             commit = asyncio.create_task(a.store.commit(full(1)))
@@ -189,3 +190,14 @@ async def test_an_owner_of_everything_replaces_those_who_share(crew: Crew, datab
     with pytest.raises(StaleOwnerError):
         await alone.commit(full(2))
     await alone.close()
+
+
+async def test_the_first_to_join_shuts_out_whoever_is_not_known(crew: Crew) -> None:
+    a, b = crew
+    await a.join()
+    await a.look()
+    await b.join(gone=("a",))
+    with pytest.raises(StaleOwnerError):
+        await a.store.commit(full(1))
+    assert len((await b.look()).epochs) == 4
+    assert [each.name for each in (await b.store.roster()).workers] == ["b"]
