@@ -1,7 +1,7 @@
 """The composition root: one worker, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from handlers.relay import Relay, RelaySettings
 from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
+from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
 from pathway.partitions import Share
@@ -32,6 +33,9 @@ from pathway.vault import Vault
 from schemas.instants import format_instant
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
     from pathway.store.base import Store
 
 log = structlog.get_logger()
@@ -59,7 +63,8 @@ class App(FastStream):
 class Worker:
     """Consumes events, keeps the pathways, and publishes what changed.
 
-    `beside` is entered once store and broker are reached, and left before they are closed.
+    `first` is entered before anything is reached, and left when all is closed; `beside` once
+    store and broker are reached, and left before they are closed.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Worker:
         broker_url: str,
         database_url: str,
         beside: "Iterable[Beside]" = (),
+        first: "Iterable[Beside]" = (),
     ) -> None:
         self.settings = settings = workers_keys(settings, database_url)
         self.store: Store = open_store(database_url)
@@ -78,12 +84,13 @@ class Worker:
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
         self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
         self.scheduler = Scheduler(
-            self.processor, clock, settings.settle, self._wake_relay, self._replaced
+            self.processor, clock, settings.settle, self._count, self._replaced
         )
         key = signing_key(settings)
         self.signer = Signer(
             self.store, key, settings.checkpoint_every, clock.now, lambda: self.holding.signs
         )
+        self.client: Client | None = None
         self.orders = Orders(
             self.processor,
             settings.names,
@@ -94,10 +101,11 @@ class Worker:
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
-        self._beside = tuple(beside)
+        self.watching = follow(settings, chosen)
+        self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
-        self._subscriber = subscribe(
+        self.intake = subscribe(
             self.broker,
             self._receiver,
             settings.names.events_subject,
@@ -107,7 +115,7 @@ class Worker:
         self.holding = self._receiver.holding = Holding(
             settings,
             self.processor,
-            self._subscriber,
+            self.intake,
             self._stream,
             self._moved,
             self._check,
@@ -132,8 +140,31 @@ class Worker:
         """Ask `run` to return."""
         self.app.exit()
 
+    @property
+    def phase(self) -> str:
+        """`ok` while it works; before that `starting`, after that `stopping`."""
+        if self.app.leaving.is_set():
+            return "stopping"
+        return "ok" if self._tasks else "starting"
+
+    @property
+    def failed(self) -> str | None:
+        """Why this worker must end though nobody asked it to: a stable code."""
+        if self._failure is None:
+            return None
+        return str(getattr(self._failure, "code", "part_failed"))
+
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
+        """From the first probe to the last: a worker that still waits must say so."""
+        async with AsyncExitStack() as first:
+            for part in self._first:
+                await first.enter_async_context(part(self))
+            async with self._work():
+                yield
+
+    @asynccontextmanager
+    async def _work(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
         try:
             await self._unless_stopped(self._reach_everything())
@@ -141,8 +172,8 @@ class Worker:
                 for part in self._beside:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
-                settings = RelaySettings(self.settings.names.out)
-                self.relay = Relay(client, self.store, settings, self.processor.owns)
+                relaying = RelaySettings(self.settings.names.out)
+                self.relay = Relay(client, self.store, relaying, self.watching, self.processor.owns)
                 parts = [
                     self.relay.run(),
                     self.scheduler.run(),
@@ -170,7 +201,8 @@ class Worker:
         else:
             await reach("ownership", self.keeper.join)
         await reach("broker", self.broker.connect)
-        harden(self.broker.config.connection_state.connection)
+        self.client = self.broker.config.connection_state.connection
+        harden(self.client)
         await reach("streams", self._own)
 
     async def _claim(self) -> None:
@@ -218,7 +250,7 @@ class Worker:
         """
         if self.keeper is not None:
             await self.keeper.settle()
-        await self._subscriber.stop()
+        await self.intake.stop()
         self.scheduler.stop()
         self.signer.stop()
         self.orders.stop()
@@ -235,7 +267,7 @@ class Worker:
         return js
 
     def _connected(self) -> bool:
-        return bool(self.broker.config.connection_state.connection.is_connected)
+        return self.client is not None and self.client.is_connected
 
     async def _check(self) -> None:
         """See again what this worker owns."""
@@ -246,12 +278,13 @@ class Worker:
         if self.relay is not None:
             self.relay.rescan()
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, messages: "Sequence[Msg]" = ()) -> None:
         totals = self.totals
         totals.applied += outcome.applied
         totals.duplicates += outcome.duplicates
         totals.parked += outcome.parked
         totals.late += outcome.late
+        self.watching.committed(outcome, messages)
         self._wake_relay()
 
     def _replaced(self) -> None:

@@ -67,6 +67,11 @@ class Intake:
         self._wake.set()
         await asyncio.gather(*(each.pull.close() for each in self._reading.values()))
 
+    @property
+    def lost(self) -> bool:
+        """Whether any consumer cannot be read from at this moment."""
+        return any(each.pull.lost for each in self._reading.values())
+
     def take(self, limit: int | None = None) -> list[Msg]:
         """Up to `limit` messages that have arrived, or all, from each consumer in its order."""
         taken: list[Msg] = []

@@ -1,5 +1,6 @@
 """How far the reading of the events is behind, partition by partition."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
@@ -27,20 +28,23 @@ class Lag:
         return self.waiting + self.unacknowledged
 
 
-async def lags(js: JetStreamContext, names: StreamNames, partitions: int) -> list[Lag]:
-    """The lag of each partition, in one request; events of no partition count for the first.
+async def lags(
+    js: JetStreamContext, names: StreamNames, count: int, partitions: Iterable[int] | None = None
+) -> list[Lag]:
+    """The lag of partitions (None: all) where there are `count`, in one request.
 
-    A consumer that is not there counts as empty. Raises what nats-py raises without an answer.
+    Events of no partition count for the first. Raises NotFoundError where a stream or consumer is
+    missing, and what nats-py raises without an answer.
     """
-    try:
-        found = {each.name: each for each in await js.consumers_info(names.events)}
-    except NotFoundError:
-        found = {}
-    layout = names.layout(partitions)
+    found = {each.name: each for each in await js.consumers_info(names.events)}
+    layout = names.layout(count)
     told = []
-    for partition in range(partitions):
-        infos = [found.get(each.durable) for each in consumers(layout, partition)]
-        waiting = sum(each.num_pending or 0 for each in infos if each)
-        unacknowledged = sum(each.num_ack_pending or 0 for each in infos if each)
+    for partition in range(count) if partitions is None else sorted(partitions):
+        try:
+            infos = [found[each.durable] for each in consumers(layout, partition)]
+        except KeyError:
+            raise NotFoundError from None
+        waiting = sum(each.num_pending or 0 for each in infos)
+        unacknowledged = sum(each.num_ack_pending or 0 for each in infos)
         told.append(Lag(partition, waiting, unacknowledged))
     return told

@@ -68,6 +68,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         self._intake: Intake | None = None
         self._in_hand: list[Msg] = []
         self._failures = 0  # batches in a row that came to nothing
+        self.handed_back = 0  # batches that did, in all
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()  # held from the taking of a batch to its acknowledgement
 
@@ -80,6 +81,13 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         if self._intake is not None:
             async with self._turn:
                 await hand_back(await self._intake.read_from(sources))
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes in, or comes to nothing: a stable code."""
+        if self._intake is not None and self._intake.lost:
+            return "pull_ended"
+        return "batch_handed_back" if self._failures else None
 
     async def stop(self) -> None:
         """Finish the batch in hand, and hand back what was fetched but not started."""
@@ -129,6 +137,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
             return 0.0
         delay: float = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
         self._failures += 1
+        self.handed_back += 1
         log.error("batch_handed_back", messages=len(left), delay=delay, failures=self._failures)
         await hand_back(left, delay)
         self._in_hand = []

@@ -1,6 +1,6 @@
 """The way in: batches from the broker through the flow, then acknowledged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
@@ -34,7 +34,7 @@ class Receiver:
     def __init__(
         self,
         processor: Processor,
-        committed: Callable[[Outcome], None],
+        committed: Callable[[Outcome, Sequence[Msg]], None],
         replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
@@ -49,10 +49,11 @@ class Receiver:
         except StaleOwnerError:
             self._replaced()
             raise
-        self._committed(outcome)
         failed, strays = set(outcome.failed), set(outcome.strays)
         left = failed | strays
-        await acknowledge([m for m in messages if m.metadata.sequence.stream not in left])
+        done = [m for m in messages if m.metadata.sequence.stream not in left]
+        self._committed(outcome, done)
+        await acknowledge(done)
         for message in messages if failed else ():
             if message.metadata.sequence.stream in failed:
                 await message.nak(delay=AGAIN)

@@ -7,7 +7,7 @@ however long ago it was stored.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,6 +43,16 @@ class Outbox(Protocol):
         """Remember that the broker has them."""
 
 
+class Watch(Protocol):
+    """Who follows what goes out."""
+
+    def sending(self, row: OutboxRow) -> Mapping[str, str]:
+        """A row is about to be sent; returns more headers for it."""
+
+    def published(self, row: OutboxRow) -> None:
+        """The broker has stored it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
     """Bounds and times; seconds where not said otherwise."""
@@ -67,9 +77,11 @@ class Relay:
         client: Client,
         outbox: Outbox,
         settings: RelaySettings,
+        watch: Watch | None = None,
         owns: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._client = client
+        self._watch = watch
         self._outbox = outbox
         self._settings = settings
         self._owns = owns
@@ -270,7 +282,10 @@ class Relay:
             if expected is None:
                 self._start_look(key)
             else:
-                await self._publisher.send(key, row.subject, row.body, _headers(row, expected))
+                headers = _headers(row, expected)
+                if self._watch is not None:
+                    headers |= self._watch.sending(row)
+                await self._publisher.send(key, row.subject, row.body, headers)
             if self._backoff.reason and not self._publisher.in_flight:
                 return  # it did not even leave
 
@@ -299,6 +314,8 @@ class Relay:
         self._wake.set()
 
     def _done(self, key: str) -> None:
+        if self._watch is not None:
+            self._watch.published(self._backlog.first(key))
         self._acknowledged.append(self._backlog.done(key))
         if self._backoff.reason != STORE_UNAVAILABLE:
             self._backoff.unblock()

@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         default=None, ge=0, le=65535, description="serve the board; needs PATHWAY_BOARD_TOKEN"
     )
     board_host: str = Field(default="127.0.0.1", description="put TLS in front of any other")
+    http_port: int | None = Field(
+        default=None, ge=0, le=65535, description="serve /livez, /readyz and /metrics; 0 = any"
+    )
+    http_host: str = Field(default="127.0.0.1", description="where they listen")
+    traces: Literal["off", "otlp"] = Field(default="off", description="needs the extra otel")
 
     @field_validator("clock")
     @classmethod

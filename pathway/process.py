@@ -105,6 +105,7 @@ class Processor:
         def fill(batch: Batch) -> None:
             for message in messages:
                 self._read(batch, message)
+            batch.lap("read")
             self._touch(batch)
 
         return await self._work(fill)
@@ -183,9 +184,13 @@ class Processor:
         await self._unlock(batch)
         await self._dedupe(batch)
         await self._load(batch)
+        batch.lap("load")
         await self._fold_and_speak(batch)
         await self._receipts(batch)
+        batch.lap("fold")
         await self._commit(batch)
+        batch.lap("commit")
+        batch.tally()
         return batch.outcome
 
     def _open(self) -> Batch:
@@ -324,6 +329,7 @@ class Processor:
                 self._leave_out(batch, key)
             else:
                 batch.commit.outbox += speech.messages
+                batch.outcome.told += speech.told
                 batch.commit.ledger += speech.changed.values()
                 batch.commit.patients.append(row)
                 batch.commit.entries += entries

@@ -8,6 +8,7 @@ from handlers.cli import (
     eventing,
     exporting,
     looking,
+    probing,
     running,
 )
 from handlers.cli.root import app, main
@@ -22,5 +23,6 @@ __all__ = [
     "exporting",
     "looking",
     "main",
+    "probing",
     "running",
 ]

@@ -31,6 +31,7 @@ __all__ = [
     "StaleOwnerError",
     "Store",
     "StoreError",
+    "Vitals",
     "in_chunks",
 ]
 
@@ -158,6 +159,29 @@ class CheckpointRow:
     size: int
     note: bytes
     recorded_at: int
+
+
+@dataclass(slots=True, frozen=True)
+class Vitals:
+    """How a database is doing; quick to ask, whatever its size.
+
+    Attributes:
+        owned: this store is the latest that claimed the database, or one of those that share it.
+        oldest: when the oldest unpublished message was recorded.
+        due: patients with a timer due.
+        entries: of the audit log.
+        signed: entries under the newest checkpoint; 0 if there is none.
+        signed_at: when that was made.
+    """
+
+    owned: bool
+    unpublished: int
+    oldest: int | None
+    parked: int
+    due: int
+    entries: int
+    signed: int
+    signed_at: int | None
 
 
 class OrderState(StrEnum):
@@ -396,6 +420,9 @@ class Store(Protocol):
 
     async def counts(self) -> dict[str, int]:
         """journal, patients, outbox, unpublished, parked: row counts."""
+
+    async def vitals(self, now: int) -> Vitals:
+        """How the database is doing; raises StoreError, also if its schema is no longer ours."""
 
     # -- parked events -------------------------------------------------------------------------
 

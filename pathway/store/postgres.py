@@ -54,6 +54,7 @@ class PostgresStore(SqlStore):
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         where = self._where = server(url)
         self._share: Share | None = None
+        self._epoch: int | None = None
         self._floor = 0  # no commit of this worker is recorded before it
         self._looks = line(where, LOOKS)
         self._work = self._looks if read_only else line(where, WORK)
@@ -89,7 +90,7 @@ class PostgresStore(SqlStore):
     async def hold(self, share: Share) -> None:
         """Commit from now on as the owner of a share, as `ownership` has it."""
         self._floor = max(self._floor, await self.last_recorded_at())
-        self._share = share
+        self._share, self._epoch = share, share.generation
 
     async def roster(self) -> Roster:
         """Which worker owns which partition, for whoever looks."""

@@ -19,7 +19,9 @@ from pathway.store.base import (
     PatientRow,
     PolicyRow,
     Store,
+    Vitals,
 )
+from pathway.store.migrate import check
 
 PAGE = 256  # rows read at a time when streaming
 LAST = 2**62  # beyond every number
@@ -42,6 +44,7 @@ class SqlStore(Store):
     _work: Line
     _side: Line
     _looks: Line
+    _epoch: int | None
 
     @abstractmethod
     async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
@@ -216,6 +219,12 @@ class SqlStore(Store):
         (row,) = await self._looks.fetch(sql.COUNTS)
         names = ("journal", "patients", "outbox", "unpublished", "parked")
         return dict(zip(names, row, strict=True))
+
+    async def vitals(self, now: int) -> Vitals:
+        """How the database is doing; raises StoreError, also if its schema is no longer ours."""
+        ((revision, epoch, *rest),) = await self._side.fetch(sql.VITALS, now)
+        check(revision)
+        return Vitals(epoch == self._epoch, *rest)
 
     # -- parked events -------------------------------------------------------------------------
 

@@ -98,6 +98,17 @@ COUNTS = """SELECT (SELECT COUNT(*) FROM journal), (SELECT COUNT(*) FROM patient
     (SELECT COUNT(*) FROM parked)"""
 
 
+VITALS = """SELECT (SELECT MAX(version_num) FROM alembic_version), epoch,
+    (SELECT COUNT(*) FROM outbox WHERE published = 0),
+    (SELECT recorded_at FROM outbox WHERE published = 0 ORDER BY position LIMIT 1),
+    (SELECT COUNT(*) FROM parked),
+    (SELECT COUNT(*) FROM patients WHERE next_due IS NOT NULL AND next_due <= ?),
+    tree_size,
+    COALESCE((SELECT MAX(size) FROM checkpoints), 0),
+    (SELECT recorded_at FROM checkpoints ORDER BY size DESC LIMIT 1)
+    FROM log_head WHERE id = 1"""
+
+
 def message_pages(patient: str | None, since: int | None) -> tuple[str, tuple[object, ...]]:
     """The text that reads a page of outbox rows, and its parameters between position and limit."""
     conditions = ["position > ?"]

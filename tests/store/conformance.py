@@ -7,7 +7,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -21,6 +21,7 @@ from pathway.store.base import (
     OutboxRow,
     ParkedRow,
     Store,
+    Vitals,
 )
 from pathway.store.errors import (
     ClockWentBackError,
@@ -390,6 +391,32 @@ class StoreConformance:
         assert await store.messages_after(0, 10) == sent
         assert await store.messages_after(2, 2) == sent[2:4]
         assert await store.messages_after(5, 10) == []
+
+    async def test_vitals_tell_how_the_database_is_doing(self, store: Store, url: str) -> None:
+        empty = await store.vitals(0)
+        assert astuple(empty) == (True, 0, None, 0, 0, 0, 0, None)
+        late = [snapshot(f"late{due}", next_due=due) for due in (5, 6, 7)]
+        await store.commit(replace(full(1, size=3), patients=late))
+        await store.commit(full(2, size=4))
+        await store.mark_published([1, 2, 3, 5])
+        await store.keep_checkpoint(CheckpointRow(3, b"three", 9))
+        found = await store.vitals(6)
+        assert found == Vitals(
+            owned=True,
+            unpublished=3,
+            oldest=2,
+            parked=2,
+            due=2,
+            entries=7,
+            signed=3,
+            signed_at=9,
+        )
+        other = open_store(url)
+        await other.open()
+        await other.claim()
+        assert not (await store.vitals(6)).owned
+        assert (await other.vitals(6)).owned
+        await other.close()
 
     async def test_parked_rows_are_kept_once_and_discarded(self, store: Store) -> None:
         await store.commit(Commit(1, parked=[poison(7), poison(3)]))
