@@ -69,11 +69,12 @@ class BoardBeside:
             _Operating(worker, watch).look,
             watch.prove,
         )
-        board = make_board(reader, self.token)
+        board = make_board(reader, self.token, worker.settings.prefix)
         site = Starlette(
             routes=[
                 Mount(PATH, board),
                 Route("/", lambda _: RedirectResponse(f"{PATH}/")),
+                Route("/asyncapi", lambda _: RedirectResponse(f"{PATH}/asyncapi")),
             ]
         )
         # In this order: at the end open pages are let go first, which the server waits for.
