@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from pathway.store.base import Store
+    from pathway.store.base import OutboxRow, Store
 
 log = structlog.get_logger()
 
+POLICY_DIGITS = 16  # of a digest, as the store counts patients by
 GRACE = 20.0  # seconds that the batch in hand and the outbox get at shutdown
 
 
@@ -88,7 +89,14 @@ class Worker:
         )
         key = signing_key(settings)
         self.signer = Signer(
-            self.store, key, settings.checkpoint_every, clock.now, lambda: self.holding.signs
+            self.store,
+            key,
+            settings.checkpoint_every,
+            clock.now,
+            self._say,
+            settings.prefix,
+            lambda: self.holding.signs,
+            self._replaced,
         )
         self.client: Client | None = None
         self.orders = Orders(
@@ -204,6 +212,7 @@ class Worker:
         self.client = self.broker.config.connection_state.connection
         harden(self.client)
         await reach("streams", self._own)
+        await reach("policies", self._tell_policies)
 
     async def _claim(self) -> None:
         """Become the only owner. Whoever was it finds out at its next commit."""
@@ -215,6 +224,14 @@ class Worker:
             await self.holding.move(Share(1, self._epoch, {0: self._epoch}))
         else:
             await self.keeper.look()
+
+    async def _tell_policies(self) -> None:
+        """A policy goes into force by adoption, never by a restart: say who is under another."""
+        current = self.processor.shelf.current.digest
+        others = await self.store.in_force()
+        others.pop(current[:POLICY_DIGITS], None)
+        if others:
+            log.warning("policy_not_adopted", policy=current[:POLICY_DIGITS], others=others)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it, unless we are told to end before it is done; then raises Stopped."""
@@ -255,6 +272,7 @@ class Worker:
         self.signer.stop()
         self.orders.stop()
         if self.relay is not None:
+            await asyncio.wait(self._tasks[1:], timeout=GRACE)  # what they still say goes out, too
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)
             self.relay.stop()
@@ -293,6 +311,10 @@ class Worker:
             self.keeper.wake()
         else:
             self._give_up(StaleOwnerError("another worker took over this database"))
+
+    async def _say(self, messages: "Sequence[OutboxRow]") -> None:
+        await self.processor.say(messages)
+        self._wake_relay()
 
     def _forget(self, patient: str) -> None:
         if self.relay is not None:

@@ -1,7 +1,7 @@
 """The worker's to-do list: what people told it to do, durable until it is done."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -11,6 +11,8 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
 from handlers.streams import StreamNames
+from pathway import adoption
+from pathway.adoption import Adopting
 from pathway.erasure import message_id
 from pathway.process import Processor
 from pathway.store.base import Order, OrderState
@@ -21,6 +23,7 @@ log = structlog.get_logger()
 POLL: Final = 0.5  # seconds between looks
 RETRY: Final = 2.0  # seconds, while database or broker do not answer
 AT_ONCE: Final = 100  # orders read at a time
+ADOPTED_AT_ONCE: Final = 200  # patients put under another policy in one commit
 
 
 class Orders:
@@ -56,8 +59,7 @@ class Orders:
         while not self._stopping.is_set():
             try:
                 for order in await self._processor.store.orders(AT_ONCE):
-                    if self._processor.owns(order.patient):
-                        await self._carry_out(order)
+                    await self._carry_out(order)
                 pause = POLL
             except StaleOwnerError:
                 self._replaced()
@@ -73,7 +75,15 @@ class Orders:
                     await self._stopping.wait()
 
     async def _carry_out(self, order: Order) -> None:
-        log.info("order", order=order.id, kind=order.kind, patient=order.patient)
+        mine = self._processor.owns(order.patient)
+        if mine:
+            log.info("order", order=order.id, kind=order.kind, patient=order.patient)
+        if order.kind == "adopt":
+            await self._adopt(order, mine=mine)
+        elif mine:
+            await self._erase(order)
+
+    async def _erase(self, order: Order) -> None:
         if order.state == OrderState.OPEN:
             self._forget(order.patient)
             await self._processor.erase(order)
@@ -84,6 +94,34 @@ class Orders:
             await self._processor.store.scrub()
             await self._processor.store.finish(order.id)
             log.info("patient_erased", patient=order.patient)
+
+    async def _adopt(self, order: Order, *, mine: bool) -> None:
+        """Sign off once; then patient by patient, some at a time, so that events go on between.
+
+        Every worker sees to its own patients; the one whose order it is, to the end of it.
+        """
+        store = self._processor.store
+        if order.state == OrderState.OPEN and mine:
+            await self._processor.sign_off(order)
+            self._committed()
+        kept = await store.order(order.id)
+        if kept is None or kept.state != OrderState.COMMITTED:
+            return
+        count, left, chosen = 0, 0, Adopting.of(kept).patients
+        patients = store.patient_keys() if chosen is None else _each(chosen)
+        async for some in _some(patients):
+            if self._stopping.is_set():
+                return  # the next worker goes on
+            lacking = await adoption.lacking(store, kept, some)
+            if own := [each for each in lacking if self._processor.owns(each)]:
+                await self._processor.adopt(kept, own)
+                self._committed()
+                lacking = await adoption.lacking(store, kept, lacking)
+            count += len(own)
+            left += sum(not self._processor.owns(each) for each in lacking)
+        if mine and not left:
+            await store.finish(order.id)
+            log.info("policy_adopted", order=order.id, patients=count)
 
     async def _erase_at_broker(self, patient: str) -> None:
         """Once the erasure is told, overwrite every other message about the patient."""
@@ -115,3 +153,19 @@ class Orders:
             sequence = int(found.seq or 0) + 1
             if found.seq != keep:
                 await js.delete_msg(stream, int(found.seq or 0))
+
+
+async def _each(patients: list[str]) -> AsyncIterator[str]:
+    for patient in patients:
+        yield patient
+
+
+async def _some(patients: AsyncIterator[str]) -> AsyncIterator[list[str]]:
+    held: list[str] = []
+    async for patient in patients:
+        held.append(patient)
+        if len(held) == ADOPTED_AT_ONCE:
+            yield held
+            held = []
+    if held:
+        yield held

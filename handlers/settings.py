@@ -11,6 +11,8 @@ from handlers.streams import StreamLimits, StreamNames
 from pathway.batch import Terms
 from pathway.partitions import MOST
 
+UNSTATED = "unstated"  # why somebody looks, if nobody says so
+
 
 class SettingsError(Exception):
     """A setting cannot be used; the text names it."""
@@ -30,12 +32,13 @@ class Settings(BaseSettings):
     data: Path = Field(default=Path(".pathway"), description="the default data directory")
     master_key: SecretStr | None = Field(default=None, description="base64 of 32 bytes")
     master_key_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    retired_master_key_files: str = Field(default="", description="still unwrap; by commas")
     audit_key_file: Path | None = Field(default=None, description="signs checkpoints, 0600")
     checkpoint_every: float = Field(default=60.0, gt=0, description="seconds")
     prefix: str = Field(default="care", pattern=r"^[a-z][a-z0-9_]{0,31}$")
     policy: Path | None = Field(default=None, description="a policy file; the shipped one if unset")
     actor: str | None = Field(default=None, max_length=128, description="who looks at patients")
-    purpose: str = Field(default="unstated", max_length=128, description="why, in one word")
+    purpose: str = Field(default=UNSTATED, max_length=128, description="why, in one word")
     retention_days: int = Field(
         default=2192, ge=0, description="within it, erasing takes a legal basis"
     )
@@ -88,6 +91,12 @@ class Settings(BaseSettings):
             name = "PATHWAY_" + "_".join(str(part) for part in fault["loc"]).upper()
             message = fault["msg"].removeprefix("Value error, ")
             raise SettingsError(f"{name}: {message}") from None
+
+    @property
+    def retired_master_keys(self) -> tuple[Path, ...]:
+        """Files of master keys that still unwrap."""
+        names = self.retired_master_key_files.split(",")
+        return tuple(Path(name.strip()) for name in names if name.strip())
 
     @property
     def names(self) -> StreamNames:

@@ -1,39 +1,50 @@
-"""Signed checkpoints of the audit log, at an interval and at the end."""
+"""Signed checkpoints of the audit log, at an interval and at the end: kept, and told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import structlog
 
+from pathway.audit.announcement import checkpointed
 from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.notes import SigningKey
-from pathway.store.base import CheckpointRow, Store
-from pathway.store.errors import StoreError
+from pathway.store.base import CheckpointRow, OutboxRow, Store
+from pathway.store.errors import StaleOwnerError, StoreError
 
 log = structlog.get_logger()
+
+Say = Callable[[Sequence[OutboxRow]], Awaitable[object]]
 
 
 class Signer:
     """Signs the head when the log has grown; `run` in a task.
 
-    Of workers that share a database, one signs: `mine` tells whether it is this one.
+    A checkpoint is kept first and told then. What was kept and not told, because the worker was
+    killed in between, is told at the next turn. Of workers that share a database, one signs: `mine`
+    tells whether it is this one. `replaced` is told when another worker took over.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it takes to sign, keep and tell
         self,
         store: Store,
         key: SigningKey | None,
         every: float,
         clock: Callable[[], int],
+        say: Say,
+        prefix: str = "care",
         mine: Callable[[], bool] = lambda: True,
+        replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._key = key
         self._every = every  # seconds
         self._clock = clock
+        self._say = say
+        self._prefix = prefix
         self._mine = mine
-        self._signed = 0
+        self._replaced = replaced
+        self._told = 0  # size of the last checkpoint that is in the outbox
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -51,16 +62,26 @@ class Signer:
                     await self._stopping.wait()
             try:
                 await self.sign(self._key)
+            except StaleOwnerError:
+                if not self._stopping.is_set():
+                    self._replaced()
             except StoreError as error:
                 log.warning("checkpoint_waits", code=error.code)
 
     async def sign(self, key: SigningKey) -> None:
-        """Keep a signed checkpoint of the log as it is, unless there is one."""
+        """Keep and tell a signed checkpoint of the log as it is, unless there is one."""
         if not self._mine():
             return
-        tree = await self._store.tree()
-        if tree.size in (0, self._signed):
-            return
-        note = Checkpoint.of(key.name, tree).sign(key)
-        await self._store.keep_checkpoint(CheckpointRow(tree.size, note, self._clock()))
-        self._signed = tree.size
+        last, tree = await self._store.last_checkpoint(), await self._store.tree()
+        if tree.size and (last is None or last.size != tree.size):
+            note = Checkpoint.of(key.name, tree).sign(key)
+            last = CheckpointRow(tree.size, note, self._clock())
+            await self._store.keep_checkpoint(last)
+        if last is not None and last.size != self._told:
+            await self._tell(last)
+
+    async def _tell(self, checkpoint: CheckpointRow) -> None:
+        message = checkpointed(checkpoint, self._prefix)
+        if not await self._store.told([message.id]):
+            await self._say([message])
+        self._told = checkpoint.size

@@ -18,6 +18,8 @@ from typing import Final
 
 import structlog
 
+from pathway import adoption
+from pathway.adoption import Adopting
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
@@ -35,6 +37,7 @@ from pathway.store.base import (
     LedgerRow,
     Order,
     OrderState,
+    OutboxRow,
     ParkedRow,
     Store,
     StoreError,
@@ -43,7 +46,7 @@ from pathway.store.errors import ConflictError
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
-from schemas.inbound import Event, TimeAdvanced
+from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 
 log = structlog.get_logger()
 
@@ -131,6 +134,14 @@ class Processor:
             fill(batch := self._open())
             return await self._finish(batch)
 
+    async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
+        """Commit messages that are about no patient. Raises StoreError."""
+        async with self._turn:
+            batch = self._open()
+            batch.commit.outbox += messages
+            await self._commit(batch)
+            return batch.outcome
+
     async def erase(self, order: Order) -> Outcome:
         """Destroy a patient's key and all that is not the log; final. Raises StoreError.
 
@@ -150,6 +161,41 @@ class Processor:
             await self._commit(batch)
             self.forget(order.patient)
             return batch.outcome
+
+    async def sign_off(self, order: Order) -> Outcome:
+        """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""
+        async with self._turn:
+            batch = self._open()
+            try:
+                await self._sign_off(order, batch.commit)
+            except RefusedError as refused:
+                batch.commit.orders = [
+                    replace(order, state=OrderState.REFUSED, detail=refused.code)
+                ]
+            await self._commit(batch)
+            return batch.outcome
+
+    async def _sign_off(self, order: Order, commit: Commit) -> None:
+        said = Adopting.of(order)
+        policy, chosen = said.policy, said.patients or []
+        if len(await self.store.patients(chosen)) < len(chosen):
+            raise RefusedError("unknown_patient")
+        adoption.sign_off(order, policy, commit)
+        self.shelf.add(policy)
+        commit.policies = self.shelf.unsaved()
+
+    async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
+        """Put own patients under a policy that was signed off; again is no harm.
+
+        Raises StoreError.
+        """
+        async with self._turn:
+            batch = self._open()
+            policy = Adopting.of(order).policy
+            self.shelf.add(policy)
+            own = [each for each in patients if self._owns(each)]
+            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in own]
+            return await self._finish(batch)
 
     async def _erasure(self, order: Order) -> Erasure:
         patient = order.patient
@@ -412,7 +458,7 @@ class Processor:
                     policy=self.shelf.current.digest,
                 )
             )
-            own = isinstance(event.data, TimeAdvanced)
+            own = isinstance(event.data, TimeAdvanced | PolicyAdopted)
             batch.outcome.applied += not own
             batch.outcome.late += not own and commit.recorded_at - event.time > LATE
         commit.policies = self.shelf.unsaved()

@@ -1,7 +1,9 @@
 """The command line: every command, registered by importing its module."""
 
 from handlers.cli import (
+    adopting,
     auditing,
+    backtesting,
     defining,
     demonstrating,
     erasing,
@@ -9,13 +11,16 @@ from handlers.cli import (
     exporting,
     looking,
     probing,
+    rotating,
     running,
 )
 from handlers.cli.root import app, main
 
 __all__ = [
+    "adopting",
     "app",
     "auditing",
+    "backtesting",
     "defining",
     "demonstrating",
     "erasing",
@@ -24,5 +29,6 @@ __all__ = [
     "looking",
     "main",
     "probing",
+    "rotating",
     "running",
 ]

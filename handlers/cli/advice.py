@@ -25,6 +25,9 @@ NEXT: Final = {
     "access_unrecorded": "see that the database can be written; nothing is shown unrecorded",
     "legal_basis_missing": "give --legal-basis, if there is one",
     "already_erased": "nothing",
+    "time_in_future": "give an instant that has come, or none for now",
+    "bundle_broken": "`pathway verify` on the bundle names what is wrong",
+    "bundle_sealed": "have it exported with --unsealed, from the patient's first event on",
     "order_waits": "start the worker and the broker, and do not order it again",
     # the broker
     "broker_unavailable": "start it (`pathway up`), or correct --data or PATHWAY_BROKER_URL",
