@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import nats.errors
 import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 
-from handlers.connection import connect_options, harden, reach
+from handlers.connection import BrokerRefusesError, harden, reach, worker_options
 from handlers.holding import Holding
 from handlers.keeper import Keeper, this_process
 from handlers.keys import key_ring, signing_key, workers_keys
@@ -83,7 +84,9 @@ class Worker:
         vault = Vault(self.store, key_ring(settings), settings.cached_charts)
         shelf = PolicyShelf(chosen)
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
-        self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
+        self.broker = NatsBroker(
+            **worker_options(settings, broker_url, self._shut_out), logger=None
+        )
         self.scheduler = Scheduler(
             self.processor, clock, settings.settle, self._count, self._replaced
         )
@@ -104,12 +107,13 @@ class Worker:
             settings.names,
             self._stream,
             self._forget,
-            self._wake_relay,
+            self._count,
             self._replaced,
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
         self.watching = follow(settings, chosen)
+        self.log_holds: Callable[[], bool | None] = lambda: None  # set by who watches the log
         self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
@@ -139,7 +143,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
-        with suppress(Stopped):
+        with suppress(Stopped, nats.errors.ConnectionClosedError):
             await self.app.run()
         if self._failure is not None:
             raise self._failure
@@ -319,6 +323,11 @@ class Worker:
     def _forget(self, patient: str) -> None:
         if self.relay is not None:
             self.relay.forget(patient)
+
+    async def _shut_out(self) -> None:
+        """The broker took our credentials back: the client tries no more, so this ends."""
+        if not self.app.leaving.is_set():
+            self._give_up(BrokerRefusesError("the broker no longer lets us in"))
 
     def _wake_relay(self) -> None:
         if self.relay is not None:

@@ -13,6 +13,7 @@ from handlers.pull import StandingPullSubscriber
 from handlers.settings import Settings
 from handlers.streams import Consumer, consumers, declare, declare_consumer, take_over
 from handlers.subjects import Layout
+from handlers.subscribers import declare_subscribers
 from pathway.partitions import Share
 from pathway.process import Processor
 
@@ -51,7 +52,9 @@ class Holding:
 
     async def declare(self) -> None:
         """Create the streams, or bring them up to date. Raises StreamError."""
-        await declare(self.js(), self.settings.names, self.settings.limits, self.share.count)
+        chosen = self.settings
+        await declare(self.js(), chosen.names, chosen.limits, self.share.count)
+        await declare_subscribers(self.js(), chosen.names, chosen.subscribed)
 
     async def move(self, share: Share) -> None:
         """Own this from now on: first give up, then take.

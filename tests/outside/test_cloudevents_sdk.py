@@ -16,7 +16,7 @@ from schemas.inbound import MAX_BYTES, content, read
 from schemas.instants import format_instant, parse_instant
 from schemas.outbound import OUTBOUND_TYPES
 from schemas.outbound_examples import OUTBOUND_EXAMPLES
-from tests.acceptance.commands import Up
+from tests.acceptance.commands import Up, until
 
 FORMAT = JSONFormat()
 NOW = parse_instant("2026-12-01T00:00:00Z")
@@ -28,6 +28,8 @@ def parsed(body: bytes) -> BaseCloudEvent:
 
 
 def test_it_reads_every_message_of_a_clinic(clinic: Up) -> None:
+    signed = "care.audit.checkpointed.v1"
+    until(lambda: signed in {message.event["type"] for message in clinic.messages()})
     told = clinic.messages()
     for message in told:
         event, fields = parsed(message.body), message.event
