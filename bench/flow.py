@@ -42,19 +42,20 @@ async def flow(database: str, patients: int, profile: cProfile.Profile | None) -
     ]
     garbage.tune()
     clocks = (time.thread_time, time.process_time, time.perf_counter)
-    spent, yardstick, landing = [0.0, 0.0, 0.0], 0.0, None
+    spent, yardstick = [0.0, 0.0, 0.0], 0.0
     for start in range(0, len(messages), BATCH):
         began = [clock() for clock in clocks]
         if profile:
             profile.enable()
-        landing = await processor.begin(messages[start : start + BATCH])  # the former has landed
+        departed = asyncio.Event()
+        task = asyncio.create_task(processor.take(messages[start : start + BATCH], departed.set))
+        await departed.wait()  # by now the batch before has landed
         if profile:
             profile.disable()
         for place, clock in enumerate(clocks):
             spent[place] += clock() - began[place]
         yardstick += _yardstick()
-    if landing is not None:
-        await landing
+    await task
     await workload.verify(store, patients)
     await store.close()
     each = [seconds / len(messages) * 1e6 for seconds in spent]

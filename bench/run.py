@@ -18,7 +18,6 @@ from bench.setting import Databases, databases, quiet, settings
 from bench.worker import fill, latency, throughput
 from handlers import garbage
 from handlers.embedded import EmbeddedNats
-from handlers.streams import DURABLE
 from pathway import policy
 from pathway.chart import Chart, advance
 from schemas.inbound import reread
@@ -33,7 +32,8 @@ async def ceiling(url: str, label: str, patients: int) -> float:
     letters = workload.letters(patients, chosen.prefix)
     await fill(url, chosen, letters)
     client = await nats.connect(url)  # a work queue has one consumer a subject: make room for it
-    await client.jetstream().delete_consumer(chosen.names.events, DURABLE)
+    for consumer in await client.jetstream().consumers_info(chosen.names.events):
+        await client.jetstream().delete_consumer(chosen.names.events, consumer.name)
     await client.close()
     measured = ceilings.raw if label == "raw" else ceilings.faststream
     return await measured(url, chosen.names.events, chosen.names.events_subject, len(letters))

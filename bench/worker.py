@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -59,14 +59,13 @@ async def running(worker: Worker) -> AsyncIterator[None]:
 def _note_first(worker: Worker) -> list[float]:
     """When the first batch reached the flow, once it has."""
     began: list[float] = []
-    begin: Callable[[Sequence[Incoming]], Awaitable[asyncio.Task[Outcome]]]
-    begin = worker.processor.begin
+    take = worker.processor.take
 
-    async def noting(messages: Sequence[Incoming]) -> asyncio.Task[Outcome]:
+    async def noting(messages: Sequence[Incoming], departed: Callable[[], None]) -> Outcome:
         began.append(time.perf_counter())
-        return await begin(messages)
+        return await take(messages, departed)
 
-    worker.processor.begin = noting  # type: ignore[method-assign]
+    worker.processor.take = noting  # type: ignore[method-assign]
     return began
 
 

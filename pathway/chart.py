@@ -58,7 +58,6 @@ class Chart:
         )
 
 
-
 @dataclass(slots=True)
 class Advance:
     """What one unit of work made true. `truth` is set if everything was folded anew."""
@@ -86,22 +85,23 @@ def can_extend(chart: Chart, events: Sequence[Event], known: set[tuple[str, str]
         return False
     if len(facts) > 1 and len({fact.identity for fact in facts}) < len(facts):
         return False
-    snapshot = chart.snapshot
-    for fact in facts:
-        if known and (chart.patient, fact.identity) in known:
-            return False
-        if fact.type == "care.event.retracted.v1":
-            return False
-        if snapshot.awaited and ref(fact) in snapshot.awaited:
-            return False
-        kind = type(fact.data)
-        if kind is AlertClosed and all(
-            alert.id != fact.data.alert_id for alert in snapshot.alerts.values()
-        ):
-            return False  # perhaps an alert that only the ledger knows
-        if kind is DecisionRecorded and fact.data.override:
-            return False  # perhaps it restores what was contradicted, as only the ledger knows
-    return True
+    return not any(
+        (chart.patient, fact.identity) in known or _looks_back(chart.snapshot, fact)
+        for fact in facts
+    )
+
+
+def _looks_back(snapshot: Snapshot, fact: Event) -> bool:
+    """May this fact change what was said before?"""
+    if fact.type == "care.event.retracted.v1":
+        return True
+    if snapshot.awaited and ref(fact) in snapshot.awaited:
+        return True
+    data = fact.data
+    if isinstance(data, AlertClosed):  # perhaps one that only the ledger knows
+        return all(alert.id != data.alert_id for alert in snapshot.alerts.values())
+    # Perhaps it restores what was contradicted, as only the ledger knows.
+    return isinstance(data, DecisionRecorded) and data.override is not None
 
 
 def advance(

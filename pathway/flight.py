@@ -60,6 +60,7 @@ class Flight:
         """Ledger rows that the batch writes, for (patient, effect key) pairs."""
         return {each: self._ledger[each] for each in keys if each in self._ledger}
 
-    def take_chart(self, patient: str) -> Chart | None:
-        """Hand over a chart for good: whoever folds on it changes it."""
-        return self.batch.charts.pop(patient, None)
+    def take_charts(self, patients: Collection[str]) -> dict[str, Chart]:
+        """Hand over those of the patients' charts for good: whoever folds on one changes it."""
+        charts = self.batch.charts
+        return {patient: charts.pop(patient) for patient in patients if patient in charts}

@@ -180,9 +180,7 @@ class Speech:
         elif verb != "raised":
             data["resolution"] = verb
         form = FORMS[kind][verb != "raised"]
-        body = outbound.chained(
-            form, message_id, self.prefix, self.patient, recorded_at, data
-        )
+        body = outbound.chained(form, message_id, self.prefix, self.patient, recorded_at, data)
         chain.previous = hashlib.sha256(body).hexdigest()
         subject = f"{self.prefix}.out.{kind}.{self.patient}"
         self.messages.append(

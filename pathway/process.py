@@ -12,7 +12,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -23,8 +25,9 @@ from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.erasure import Erasure, RefusedError
-from pathway.flight import Flight
+from pathway.flight import EarlierFailedError, Flight
 from pathway.ledger import LATE, Speech
+from pathway.partitions import Share
 from pathway.receipts import Receipts, patient_of
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
@@ -40,6 +43,7 @@ from pathway.store.base import (
     Store,
     StoreError,
 )
+from pathway.store.errors import ConflictError
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
@@ -47,6 +51,13 @@ from schemas.facts import publisher_of
 from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 
 log = structlog.get_logger()
+
+Owns = Callable[[str], bool]
+TRIES: Final = 5  # of a batch that shares ids with those of other workers
+
+
+def _nothing() -> None:
+    """Nobody waits for a batch to depart."""
 
 
 class Processor:
@@ -67,39 +78,84 @@ class Processor:
         self._turn = asyncio.Lock()
         self._flight: Flight | None = None
         self._in_doubt = False
+        self._owns: Owns = _everybody
+        self._owned_since = 0.0  # on the monotonic clock; before, others knew what came in
 
     async def start(self) -> None:
         """Become the database's one writer and see which policies it knows."""
         await self.store.claim()
+        await self._look_again()
+
+    async def own(self, share: Share) -> None:
+        """Work for a share of the patients only, from the next batch on.
+
+        Others may have written since: what was remembered is read again.
+        """
+        async with self._turn:
+            with suppress(EarlierFailedError):
+                await self._land()
+            self._owns = _nobody  # until the store says otherwise
+            await self.store.hold(share)
+            await self._look_again()
+            self._owns = share.owns
+            self._owned_since = time.monotonic()
+
+    def owns(self, patient: str) -> bool:
+        """Whether a patient is this worker's at this moment."""
+        return self._owns(patient)
+
+    async def _look_again(self) -> None:
+        self._charts.clear()
+        self.vault.forget_all()
         self._last_recorded_at = await self.store.last_recorded_at()
         await self.shelf.load(self.store)
 
     # -- the flow --------------------------------------------------------------------------------
 
-    async def take(self, messages: Sequence[Incoming]) -> Outcome:
-        """One batch of messages, to the end. Raises StoreError with nothing written."""
-        return await (await self.begin(messages))
+    async def take(
+        self, messages: Sequence[Incoming], departed: Callable[[], None] = _nothing
+    ) -> Outcome:
+        """One batch of messages, to the end. Raises StoreError with nothing written.
 
-    async def begin(self, messages: Sequence[Incoming]) -> "asyncio.Task[Outcome]":
-        """Take a batch up to its commit; awaiting what is returned takes it to the end.
-
-        Then the next batch may be given. Raises StoreError with nothing written.
+        `departed` is called when its commit is under way and the next batch may be given.
         """
-        async with self._turn:
-            batch = await self._open()
+
+        def fill(batch: Batch) -> None:
             for message in messages:
                 self._read(batch, message)
             batch.lap("read")
             self._touch(batch)
-            return await self._depart(batch)
+
+        return await self._work(fill, departed)
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
-        async with self._turn:
-            batch = await self._open()
+        keys = list(patients)
+
+        def fill(batch: Batch) -> None:
             now = self.clock()
-            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
+            own = (key for key in keys if self._owns(key))
+            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in own]
+
+        return await self._work(fill)
+
+    async def _work(
+        self, fill: Callable[[Batch], None], departed: Callable[[], None] = _nothing
+    ) -> Outcome:
+        """One batch; again from the start if what it was built on is not so after all.
+
+        That is, if another worker journaled one of its ids, or the commit before it failed.
+        """
+        for _ in range(TRIES - 1):
+            with suppress(ConflictError, EarlierFailedError):
+                return await self._once(fill, departed)
+        return await self._once(fill, departed)
+
+    async def _once(self, fill: Callable[[Batch], None], departed: Callable[[], None]) -> Outcome:
+        async with self._turn:
+            fill(batch := await self._open())
             landing = await self._depart(batch)
+        departed()
         return await landing
 
     async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
@@ -112,10 +168,15 @@ class Processor:
             return batch.outcome
 
     async def erase(self, order: Order) -> Outcome:
-        """Destroy a patient's key and all that is not the log; final. Raises StoreError."""
+        """Destroy a patient's key and all that is not the log; final. Raises StoreError.
+
+        Nothing happens to another worker's patient.
+        """
         async with self._turn:
             await self._land()
             batch = await self._open()
+            if not self._owns(order.patient):
+                return batch.outcome
             try:
                 erasure = await self._erasure(order)
                 erasure.fill(batch.commit)
@@ -151,12 +212,16 @@ class Processor:
         commit.policies = self.shelf.unsaved()
 
     async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
-        """Put patients under a policy that was signed off; again is no harm. Raises StoreError."""
+        """Put own patients under a policy that was signed off; again is no harm.
+
+        Raises StoreError.
+        """
         async with self._turn:
             batch = await self._open()
             policy = Adopting.of(order).policy
             self.shelf.add(policy)
-            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in patients]
+            own = [each for each in patients if self._owns(each)]
+            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in own]
             landing = await self._depart(batch)
         return await landing
 
@@ -178,8 +243,8 @@ class Processor:
         self.vault.forget(patient)
 
     def touched(self, patient: str) -> float:
-        """When something of this patient last came in, on the monotonic clock; 0 if long ago."""
-        return self._touched.get(patient, 0.0)
+        """When something of this patient last came in, as far as known, on the monotonic clock."""
+        return self._touched.get(patient, self._owned_since)
 
     def _touch(self, batch: Batch) -> None:
         now = time.monotonic()
@@ -230,7 +295,10 @@ class Processor:
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:
-            batch.accepted.append(Accepted(event, message))
+            if self._owns(event.patient):
+                batch.accepted.append(Accepted(event, message))
+            else:
+                batch.outcome.strays.append(message.stream_sequence)
 
     def _check_source(self, event: Event, subject: str) -> None:
         if not self.terms.sources.allow(event.source, publisher_of(subject)):
@@ -309,9 +377,8 @@ class Processor:
         for key in keys - batch.keys.keys():
             batch.keys[key], row = self.vault.make(key)
             batch.commit.keys.append(row)
-        for key in keys if self._flight else ():
-            if (chart := self._flight.take_chart(key)) is not None:
-                batch.charts[key] = chart
+        if self._flight is not None:
+            batch.charts = self._flight.take_charts(keys)
         missing = [key for key in keys if key not in batch.charts and key not in self._charts]
         rows = await self.store.patients(missing) if missing else {}
         for key in keys - batch.charts.keys():
@@ -496,7 +563,8 @@ class Processor:
             # Until the commit is known to be durable, no chart of the batch is kept in memory.
             self._last_recorded_at = commit.recorded_at
             self._in_doubt = True
-            _, _, batch.outcome.outbox = await self.store.commit(commit)
+            _, recorded_at, batch.outcome.outbox = await self.store.commit(commit)
+            self._last_recorded_at = max(self._last_recorded_at, recorded_at)
             self._in_doubt = False
             self.shelf.saved(commit.policies)
             self.vault.keep(batch.keys)
@@ -508,6 +576,14 @@ class Processor:
         batch.lap("commit")
         batch.tally()
         return batch.outcome
+
+
+def _everybody(_: str) -> bool:
+    return True
+
+
+def _nobody(_: str) -> bool:
+    return False
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:
