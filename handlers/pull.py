@@ -227,11 +227,27 @@ async def acknowledge(messages: Iterable[Msg]) -> None:
 
     A lost acknowledgement is harmless: the event comes again and is recognized as a duplicate.
     """
+    done = [message for message in messages if message.reply]
     try:
-        for message in messages:
-            await message.ack()
+        if done and done[0]._client.is_connected:  # noqa: SLF001 - see below
+            await _acknowledge_at_once(done)
+        else:
+            for message in done:
+                await message.ack()
     except nats.errors.Error as error:
         log.warning("acknowledge_failed", error=str(error) or type(error).__name__)
+
+
+async def _acknowledge_at_once(messages: list[Msg]) -> None:
+    """What `ack` would send for each, as one piece: a batch costs a tenth of so many publishes.
+
+    The library has no public way to send more than one message; the protocol's line is stable.
+    """
+    client = messages[0]._client  # noqa: SLF001
+    await client._send_command(b"".join(f"PUB {m.reply}  0\r\n\r\n".encode() for m in messages))  # noqa: SLF001
+    await client._flush_pending()  # noqa: SLF001
+    for message in messages:
+        message._ackd = True  # noqa: SLF001
 
 
 def _receiving(handler: Handler) -> Callable[[Any], Awaitable[None]]:
