@@ -183,7 +183,7 @@ class Worker:
 
     async def _take_over(self) -> None:
         js = self.broker.config.connection_state.stream
-        await take_over(js, self.settings.names)
+        await take_over(js, self.settings.names, self.settings.ack_wait)
         stream = await js.stream_info(self.settings.names.events)
         self.processor.stream = str(stream.created)
 

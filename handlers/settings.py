@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
-from handlers.streams import StreamLimits, StreamNames
+from handlers.streams import ACK_WAIT, StreamLimits, StreamNames
 from pathway.batch import Terms
 
 
@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     cached_charts: int = Field(default=20_000, ge=1, description="patients kept in memory")
     settle: float = Field(
         default=2.0, ge=0, description="seconds a patient must be quiet before timers fire"
+    )
+    ack_wait: float = Field(
+        default=ACK_WAIT, ge=1, description="seconds until an unacknowledged event comes again"
     )
     events_max_bytes: int | None = Field(default=None, ge=1)
     out_max_bytes: int | None = Field(default=None, ge=1)
@@ -88,6 +91,7 @@ class Settings(BaseSettings):
             out_max_bytes=self.out_max_bytes,
             out_max_age=self.out_max_age_days * 86_400,
             replicas=self.replicas,
+            ack_wait=self.ack_wait,
         )
 
     @property

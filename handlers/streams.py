@@ -23,7 +23,7 @@ log = structlog.get_logger()
 DURABLE = "pathway-worker"
 SMALLEST_DUPLICATE_WINDOW = 0.1  # seconds; NATS accepts no less
 DEFAULT_OUT_MAX_AGE = 30 * 24 * 3600.0  # seconds
-ACK_WAIT = 30.0  # seconds
+ACK_WAIT = 30.0  # seconds; well above the longest pause of a batch that was handed back
 MAX_ACK_PENDING = 8192  # messages delivered and not yet acknowledged
 
 
@@ -68,6 +68,7 @@ class StreamLimits:
     out_max_bytes: int | None = None
     out_max_age: float = DEFAULT_OUT_MAX_AGE  # seconds
     replicas: int | None = None
+    ack_wait: float = ACK_WAIT  # seconds until an unacknowledged event is delivered again
 
 
 async def declare(
@@ -80,27 +81,29 @@ async def declare(
     limits = limits or StreamLimits()
     await _declare_stream(js, events_config(names, limits))
     await _declare_stream(js, out_config(names, limits))
-    await declare_consumer(js, names)
+    await declare_consumer(js, names, limits.ack_wait)
 
 
-async def take_over(js: JetStreamContext, names: StreamNames) -> None:
+async def take_over(js: JetStreamContext, names: StreamNames, ack_wait: float = ACK_WAIT) -> None:
     """Begin with a fresh consumer: what a former owner left unacknowledged comes at once.
 
-    Otherwise it would wait for `ACK_WAIT`, and then come out of order. Only the database's one
+    Otherwise it would wait for `ack_wait` seconds, and then come out of order. Only the database's one
     owner may do this; the journal recognizes what had been committed.
     """
     with suppress(NotFoundError):
         await js.delete_consumer(names.events, DURABLE)
-    await declare_consumer(js, names)
+    await declare_consumer(js, names, ack_wait)
 
 
-async def declare_consumer(js: JetStreamContext, names: StreamNames) -> None:
+async def declare_consumer(
+    js: JetStreamContext, names: StreamNames, ack_wait: float = ACK_WAIT
+) -> None:
     """Create or update the worker's durable pull consumer; raises StreamError."""
     wanted = ConsumerConfig(
         name=DURABLE,
         durable_name=DURABLE,
         ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT,
+        ack_wait=ack_wait,
         max_deliver=-1,
         max_ack_pending=MAX_ACK_PENDING,
         filter_subject=names.events_subject,
