@@ -29,7 +29,7 @@ FINAL: Final = (SchemaBehindError, SchemaAheadError, StoreCorruptError)  # no wa
 def connect_options(settings: Settings, url: str) -> dict[str, Any]:
     """How every part of this program connects to NATS."""
     options: dict[str, Any] = {
-        "servers": [url],
+        "servers": url.split(","),  # of a cluster, any that answers
         "max_reconnect_attempts": -1,  # the library's default of 60 would end in silence
         "reconnect_time_wait": 0.5,
         "connect_timeout": 5,

@@ -42,7 +42,7 @@ class Sent:
     """
 
     subject: str
-    body: bytes
+    body: bytes = field(repr=False)
     name: Name | None
     attempts: int = 0
     stored: int = 0
@@ -102,7 +102,7 @@ async def collect(
 
 async def listen(broker: str, prefix: str = "care") -> list[Heard]:
     """Everything on the outbound stream, as a subscriber who comes late reads it."""
-    client = await nats.connect(broker)
+    client = await nats.connect(broker.split(","))
     try:
         js = client.jetstream()
         stream = f"{prefix.upper()}_OUT"
