@@ -13,6 +13,7 @@ from handlers.embedded import EmbeddedNats
 from handlers.keys import embedded_keys
 from handlers.place import remove_endpoints, write_endpoints
 from handlers.settings import Settings
+from handlers.watch.site import ProbesBeside
 from pathway.store.migrate import upgrade
 
 log = structlog.get_logger()
@@ -54,14 +55,16 @@ async def up(
     `ready` is told the board's link once all is up.
     """
     board = BoardBeside(LOOPBACK, board_port, secrets.token_urlsafe(TOKEN_BYTES))
+    probes = ProbesBeside(LOOPBACK, settings.http_port)
     async with embedded(directory, nats_port) as (broker, database):
-        worker = Worker(embedded_keys(settings, directory), broker, database, [board])
+        worker = Worker(embedded_keys(settings, directory), broker, database, [board], [probes])
 
         async def announce() -> None:
             urls: dict[str, str | None] = {
                 "broker": broker,
                 "database": database,
                 "board": board.link,
+                "metrics": probes.metrics,
             }
             write_endpoints(directory, urls)
             log.info("ready", data=str(directory))

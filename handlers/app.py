@@ -1,7 +1,7 @@
 """The composition root: one worker, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from faststream.nats import NatsBroker
 
 from handlers.connection import connect_options, harden, reach
 from handlers.keys import key_ring, signing_key, workers_keys
+from handlers.orders import Orders
 from handlers.pull import Source, subscribe
 from handlers.receive import Receiver
 from handlers.relay import Relay, RelaySettings
@@ -18,6 +19,7 @@ from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
+from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
 from pathway.process import Processor
@@ -28,6 +30,9 @@ from pathway.vault import Vault
 from schemas.instants import format_instant
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
     from pathway.store.base import Store
 
 log = structlog.get_logger()
@@ -55,7 +60,8 @@ class App(FastStream):
 class Worker:
     """Consumes events, keeps the pathways, and publishes what changed.
 
-    `beside` is entered once store and broker are reached, and left before they are closed.
+    `first` is entered before anything is reached, and left when all is closed; `beside` once
+    store and broker are reached, and left before they are closed.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Worker:
         broker_url: str,
         database_url: str,
         beside: "Iterable[Beside]" = (),
+        first: "Iterable[Beside]" = (),
     ) -> None:
         self.settings = settings = workers_keys(settings, database_url)
         self.store: Store = open_store(database_url)
@@ -73,18 +80,27 @@ class Worker:
         shelf = PolicyShelf(chosen)
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
         self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
-        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._wake_relay)
+        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
         key = signing_key(settings)
         self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)
+        self.client: Client | None = None
+        self.orders = Orders(
+            self.processor,
+            settings.names,
+            lambda: self.broker.config.connection_state.stream,
+            self._forget,
+            self._wake_relay,
+        )
         self.relay: Relay | None = None
         self.totals = Outcome()
-        self._beside = tuple(beside)
+        self.watching = follow(settings, chosen)
+        self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
         self._source = Source(
             settings.names.events, DURABLE, settings.names.events_subject, self._declare
         )
-        self._subscriber = subscribe(
+        self.intake = subscribe(
             self.broker,
             self._receiver,
             self._source,
@@ -105,8 +121,31 @@ class Worker:
         """Ask `run` to return."""
         self.app.exit()
 
+    @property
+    def phase(self) -> str:
+        """`ok` while it works; before that `starting`, after that `stopping`."""
+        if self.app.leaving.is_set():
+            return "stopping"
+        return "ok" if self._tasks else "starting"
+
+    @property
+    def failed(self) -> str | None:
+        """Why this worker must end though nobody asked it to: a stable code."""
+        if self._failure is None:
+            return None
+        return str(getattr(self._failure, "code", "part_failed"))
+
     @asynccontextmanager
     async def _life(self) -> AsyncIterator[None]:
+        """From the first probe to the last: a worker that still waits must say so."""
+        async with AsyncExitStack() as first:
+            for part in self._first:
+                await first.enter_async_context(part(self))
+            async with self._work():
+                yield
+
+    @asynccontextmanager
+    async def _work(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
         try:
             await self._unless_stopped(self._reach_everything())
@@ -114,8 +153,14 @@ class Worker:
                 for part in self._beside:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
-                self.relay = Relay(client, self.store, RelaySettings(self.settings.names.out))
-                parts = (self.relay.run(), self.scheduler.run(), self.signer.run())
+                relaying = RelaySettings(self.settings.names.out)
+                self.relay = Relay(client, self.store, relaying, self.watching)
+                parts = (
+                    self.relay.run(),
+                    self.scheduler.run(),
+                    self.signer.run(),
+                    self.orders.run(),
+                )
                 self._tasks = [self._part(each) for each in parts]
                 log.info(
                     "worker_started",
@@ -132,7 +177,8 @@ class Worker:
         await reach("database", self.store.open)
         await reach("ownership", self.processor.start)
         await reach("broker", self.broker.connect)
-        harden(self.broker.config.connection_state.connection)
+        self.client = self.broker.config.connection_state.connection
+        harden(self.client)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
 
@@ -168,9 +214,10 @@ class Worker:
 
         This runs while the broker is still connected.
         """
-        await self._subscriber.stop()
+        await self.intake.stop()
         self.scheduler.stop()
         self.signer.stop()
+        self.orders.stop()
         if self.relay is not None:
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)
@@ -187,17 +234,22 @@ class Worker:
         stream = await js.stream_info(self.settings.names.events)
         self.processor.stream = str(stream.created)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, messages: "Sequence[Msg]" = ()) -> None:
         totals = self.totals
         totals.applied += outcome.applied
         totals.duplicates += outcome.duplicates
         totals.parked += outcome.parked
         totals.late += outcome.late
+        self.watching.committed(outcome, messages)
         self._wake_relay()
 
     def _replaced(self) -> None:
         """Another worker owns the database: this one must end, and say so."""
         self._give_up(StaleOwnerError("another worker took over this database"))
+
+    def _forget(self, patient: str) -> None:
+        if self.relay is not None:
+            self.relay.forget(patient)
 
     def _wake_relay(self) -> None:
         if self.relay is not None:

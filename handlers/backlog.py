@@ -79,6 +79,12 @@ class Backlog:
             del self._recorded[row.position]
         self.stick(rows[0])
 
+    def forget(self, patient: str) -> None:
+        """Hold of an erased patient's chains only the first rows, which may be under way."""
+        for chain in self._chains.values():
+            while len(chain) > 1 and chain[0].patient == patient:
+                del self._recorded[chain.pop().position]
+
     def stick(self, row: OutboxRow) -> None:
         """Leave this row and the later ones of its subject in the store."""
         self.stuck.setdefault(row.subject, row.recorded_at)

@@ -18,6 +18,8 @@ import nats.errors
 import structlog
 from nats.js.errors import APIError
 
+from pathway.audit.keyfiles import read_secret, write_secret
+
 log = structlog.get_logger()
 
 HOST = "127.0.0.1"
@@ -113,12 +115,21 @@ pid_file: {json.dumps(str(self._pid_file))}
 ports_file_dir: {json.dumps(str(self._dir))}
 jetstream {{
   store_dir: {json.dumps(str(self._dir))}
+  cipher: aes
+  key: "{self._store_key()}"
   {sync}
 }}
 """
         self._config_file.unlink(missing_ok=True)
         with os.fdopen(os.open(self._config_file, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             file.write(text)
+
+    def _store_key(self) -> str:
+        """What the server encrypts its files with: handled events stay in them for a while."""
+        path = self._dir / "store.key"
+        if not path.exists():
+            write_secret(path, secrets.token_urlsafe(32))
+        return read_secret(path)
 
     async def _spawn(self, binary: str) -> asyncio.subprocess.Process:
         for stale in self._dir.glob("*.ports"):

@@ -73,11 +73,17 @@ def find(data: Path | None, settings: Settings) -> Place:
 def of_directory(directory: Path) -> Place:
     """What a data directory tells. The database can be read when nothing runs there."""
     database = directory / "pathway.db"
-    broker = None
-    endpoints = directory / ENDPOINTS
-    if endpoints.exists():
-        broker = json.loads(endpoints.read_text(encoding="utf-8")).get("broker")
+    broker = endpoint(directory, "broker")
     return Place(broker, f"sqlite:///{database}" if database.exists() else None, directory)
+
+
+def endpoint(directory: Path, name: str) -> str | None:
+    """Where something listens that `pathway up` runs in a directory; None if nothing runs."""
+    file = directory / ENDPOINTS
+    if not file.exists():
+        return None
+    found: dict[str, str | None] = json.loads(file.read_text(encoding="utf-8"))
+    return found.get(name)
 
 
 def write_endpoints(directory: Path, endpoints: dict[str, str | None]) -> None:

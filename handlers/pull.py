@@ -80,8 +80,16 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         self._pull: StandingPull | None = None
         self._in_hand: list[Msg] = []
         self._failures = 0  # batches in a row that came to nothing
+        self.handed_back = 0  # batches that did, in all
         self._recoveries = 0  # in a row, with no message in between
         self._stopping = asyncio.Event()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes in, or comes to nothing: a stable code."""
+        if self._pull is not None and self._pull.lost:
+            return "pull_ended"
+        return "batch_handed_back" if self._failures else None
 
     async def stop(self) -> None:
         """Finish the batch in hand, and hand back what was fetched but not started."""
@@ -129,6 +137,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
             return
         delay = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
         self._failures += 1
+        self.handed_back += 1
         log.error("batch_handed_back", messages=len(left), delay=delay, failures=self._failures)
         await _hand_back(left, delay)
         self._in_hand = []

@@ -1,6 +1,6 @@
 """The way in: batches from the broker through the flow, then acknowledged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -22,7 +22,7 @@ class Receiver:
     def __init__(
         self,
         processor: Processor,
-        committed: Callable[[Outcome], None],
+        committed: Callable[[Outcome, Sequence[Msg]], None],
         replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
@@ -36,9 +36,9 @@ class Receiver:
         except StaleOwnerError:
             self._replaced()
             raise
-        self._committed(outcome)
         failed = set(outcome.failed)
         done = [m for m in messages if m.metadata.sequence.stream not in failed]
+        self._committed(outcome, done)
         await acknowledge(done)
         for message in messages:
             if message.metadata.sequence.stream in failed:

@@ -7,7 +7,7 @@ however long ago it was stored.
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,6 +43,16 @@ class Outbox(Protocol):
         """Remember that the broker has them."""
 
 
+class Watch(Protocol):
+    """Who follows what goes out."""
+
+    def sending(self, row: OutboxRow) -> Mapping[str, str]:
+        """A row is about to be sent; returns more headers for it."""
+
+    def published(self, row: OutboxRow) -> None:
+        """The broker has stored it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
     """Bounds and times; seconds where not said otherwise."""
@@ -52,14 +62,22 @@ class RelaySettings:
     in_flight: int = 512  # messages sent and not yet acknowledged
     ack_timeout: float = 5.0
     mark_every: float = 0.1  # acknowledged rows are marked in the database this often
+    look_every: float = 1.0  # when idle, look for rows that others wrote
     rescan_every: float = 30.0  # when idle, look again at the whole outbox
 
 
 class Relay:
     """Publishes what the store holds unpublished; `run` in a task, `notify` after each commit."""
 
-    def __init__(self, client: Client, outbox: Outbox, settings: RelaySettings) -> None:
+    def __init__(
+        self,
+        client: Client,
+        outbox: Outbox,
+        settings: RelaySettings,
+        watch: Watch | None = None,
+    ) -> None:
         self._client = client
+        self._watch = watch
         self._outbox = outbox
         self._settings = settings
         self._heads = ChainHeads(client.jetstream(timeout=settings.ack_timeout), settings.stream)
@@ -74,7 +92,7 @@ class Relay:
         self._stopping = False
         self._backoff = Backoff()
         self._marked_at = 0.0
-        self._scanned_at = time.monotonic()
+        self._scanned_at = self._looked_at = time.monotonic()
 
     # -- what readiness asks -------------------------------------------------------------------
 
@@ -100,6 +118,10 @@ class Relay:
         self._more = True
         self._idle.clear()
         self._wake.set()
+
+    def forget(self, patient: str) -> None:
+        """Send no more of what is held of a patient; the store is about to empty it."""
+        self._backlog.forget(patient)
 
     def stop(self) -> None:
         """Ask `run` to end after what is under way."""
@@ -138,7 +160,7 @@ class Relay:
         now = time.monotonic()
         due = [now + LONGEST_PAUSE]
         if self._at_rest:
-            due.append(self._scanned_at + self._settings.rescan_every)
+            due.append(self._looked_at + self._settings.look_every)
         if self._acknowledged:
             due.append(self._marked_at + self._settings.mark_every)
         if (deadline := self._publisher.next_deadline) is not None:
@@ -196,8 +218,11 @@ class Relay:
         """Read the next page when there is room; when idle, now and then, from the start."""
         if self._at_rest and time.monotonic() >= self._scanned_at + self._settings.rescan_every:
             self._rescan()
+        if self._at_rest and time.monotonic() >= self._looked_at + self._settings.look_every:
+            self._more = True
         while self._more and len(self._backlog) <= self._settings.page:
             self._more = False  # before the read: a commit during it sets this again
+            self._looked_at = time.monotonic()
             try:
                 rows = await self._outbox.unpublished(self._settings.page, self._cursor)
             except StoreError:
@@ -239,7 +264,10 @@ class Relay:
             if expected is None:
                 self._start_look(key)
             else:
-                await self._publisher.send(key, row.subject, row.body, _headers(row, expected))
+                headers = _headers(row, expected)
+                if self._watch is not None:
+                    headers |= self._watch.sending(row)
+                await self._publisher.send(key, row.subject, row.body, headers)
             if self._backoff.reason and not self._publisher.in_flight:
                 return  # it did not even leave
 
@@ -268,6 +296,8 @@ class Relay:
         self._wake.set()
 
     def _done(self, key: str) -> None:
+        if self._watch is not None:
+            self._watch.published(self._backlog.first(key))
         self._acknowledged.append(self._backlog.done(key))
         if self._backoff.reason != STORE_UNAVAILABLE:
             self._backoff.unblock()

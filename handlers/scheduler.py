@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from handlers.clocks import Clock
+from pathway.batch import Outcome
 from pathway.process import Processor
 from pathway.store.base import StaleOwnerError, StoreError
 
@@ -35,7 +36,7 @@ class Scheduler:
         processor: Processor,
         clock: Clock,
         settle: float,
-        committed: Callable[[], None],
+        committed: Callable[[Outcome], None],
     ) -> None:
         self._processor = processor
         self._clock = clock
@@ -68,8 +69,7 @@ class Scheduler:
         quiet_since = time.monotonic() - self._settle
         ready = [key for key in due if self._processor.touched(key) <= quiet_since]
         if ready:
-            await self._processor.advance_time(ready)
-            self._committed()
+            self._committed(await self._processor.advance_time(ready))
             return 0.0
         if due:
             return min(self._settle / 4, LONGEST_SLEEP)

@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     checkpoint_every: float = Field(default=60.0, gt=0, description="seconds")
     prefix: str = Field(default="care", pattern=r"^[a-z][a-z0-9_]{0,31}$")
     policy: Path | None = Field(default=None, description="a policy file; the shipped one if unset")
+    actor: str | None = Field(default=None, max_length=128, description="who looks at patients")
+    purpose: str = Field(default="unstated", max_length=128, description="why, in one word")
+    retention_days: int = Field(
+        default=2192, ge=0, description="within it, erasing takes a legal basis"
+    )
     clock: str = Field(default="", description="hold or speed up time; for tests and demos")
     receipts: Literal["parked", "all"] = "parked"
     sources: str = Field(default="", description="patterns of `source` allowed, comma-separated")
@@ -53,6 +58,11 @@ class Settings(BaseSettings):
         default=None, ge=0, le=65535, description="serve the board; needs PATHWAY_BOARD_TOKEN"
     )
     board_host: str = Field(default="127.0.0.1", description="put TLS in front of any other")
+    http_port: int | None = Field(
+        default=None, ge=0, le=65535, description="serve /livez, /readyz and /metrics; 0 = any"
+    )
+    http_host: str = Field(default="127.0.0.1", description="where they listen")
+    traces: Literal["off", "otlp"] = Field(default="off", description="needs the extra otel")
 
     @field_validator("clock")
     @classmethod

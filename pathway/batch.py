@@ -1,8 +1,11 @@
 """A micro-batch: what comes in, what is on its way, what became of it, and on which terms."""
 
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from pathway.chart import Chart
+from pathway.ledger import Told
 from pathway.store.base import Commit, OutboxRow, ParkedRow
 from pathway.vault import Keys
 from schemas.inbound import Event
@@ -23,6 +26,12 @@ class Outcome:
 
     Attributes:
         failed: stream sequences that must be delivered again; nothing of them was committed.
+        types: events applied by type, our own (that time has passed) included.
+        repeated: duplicates by type.
+        reasons: parked messages by reason.
+        told: what was said.
+        traced: applied events whose publishers follow them.
+        seconds: how long each step took, by its name.
     """
 
     applied: int = 0
@@ -31,6 +40,12 @@ class Outcome:
     late: int = 0
     outbox: list[OutboxRow] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
+    types: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    told: list[Told] = field(default_factory=list)
+    traced: list[Event] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,6 +67,20 @@ class Batch:
     parked: list[ParkedRow] = field(default_factory=list)
     charts: dict[str, Chart] = field(default_factory=dict)
     keys: Keys = field(default_factory=dict)
+    lapped: float = field(default_factory=time.perf_counter)
+
+    def lap(self, step: str) -> None:
+        """A step has ended, and the next one begins."""
+        now = time.perf_counter()
+        self.outcome.seconds[step], self.lapped = now - self.lapped, now
+
+    def tally(self) -> None:
+        """Count what was committed, all at once: nothing of this is paid for event by event."""
+        outcome = self.outcome
+        outcome.types = Counter([row.type for row in self.commit.journal])
+        outcome.repeated = Counter([each.event.type for each in self.duplicates])
+        outcome.reasons = Counter([row.reason for row in self.commit.parked])
+        outcome.traced = [each.event for each in self.accepted if each.event.traceparent]
 
     def by_patient(self) -> dict[str, list[Event]]:
         """The new events of each patient, in effective order."""

@@ -44,14 +44,21 @@ def explain(
     patient: str, rows: Iterable[JournalRow], policies: Mapping[str, Policy], asked: Asked
 ) -> Answer | None:
     """The `--json` shape of `pathway explain`; None if nothing was known of the patient then."""
+    folded = folded_anew(patient, rows, policies, asked)
+    return None if folded is None else _Account(policies, folded, asked.at).answer(asked.why_not)
+
+
+def folded_anew(
+    patient: str, rows: Iterable[JournalRow], policies: Mapping[str, Policy], asked: Asked
+) -> Folded | None:
+    """What one patient's opened journal came to; None if nothing was known then."""
     known = [
         row for row in rows if asked.as_known_at is None or row.recorded_at <= asked.as_known_at
     ]
     if not known:
         return None
     facts = _until([reread(row.raw) for row in known], asked.at)
-    folded = fold(policies, known[0].policy, patient, facts)
-    return _Account(policies, folded, asked.at).answer(asked.why_not)
+    return fold(policies, known[0].policy, patient, facts)
 
 
 def _until(events: list[Event], at: int | None) -> Standing:

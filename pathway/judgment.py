@@ -2,7 +2,6 @@
 
 from pathway import alerts
 from pathway.case import Case
-from pathway.conditions import earliest
 from pathway.effects import Resolution, key_of, merged, stable_id
 from pathway.machine import compiled
 from pathway.policy import OPEN_STATES, Policy, Rule
@@ -29,23 +28,16 @@ def judge(case: Case) -> None:
 
 def judge_rule(case: Case, rule: Rule) -> None:
     """Judge one rule, and set the timer for when time alone may change the answer."""
-    holds = case.snapshot.holds
-    value = rule.holds_in(case.record.state) and rule.when.test(case.view)
-    if value and rule.id not in holds:
-        _rise(case, rule)
-    elif not value and rule.id in holds:
+    value, due = rule.outlook(case.view)
+    if value:
+        if rule.id not in case.snapshot.holds:
+            _rise(case, rule)
+    elif rule.id in case.snapshot.holds:
         fall(case, rule.id)
-    arm(case, rule)
-
-
-def arm(case: Case, rule: Rule) -> None:
-    """Set or clear a rule's timer."""
-    if rule.timed:
-        due = earliest(*[part.due(case.view) for part in rule.timed])
-        if due is None:
-            case.snapshot.dues.pop(rule.timer, None)
-        else:
-            case.snapshot.dues[rule.timer] = due
+    if due is not None:
+        case.snapshot.dues[rule.timer] = due
+    elif rule.timed:
+        case.snapshot.dues.pop(rule.timer, None)
 
 
 def _rise(case: Case, rule: Rule) -> None:

@@ -4,13 +4,14 @@ Each row checks itself here; what no single row can show is in `pathway/policy_c
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from pathway.conditions import AnyCondition, Condition, is_timed
+from pathway.conditions import AnyCondition, Condition, Outlook, View, earliest, is_timed
+from pathway.weeks import Calendar, calendar
 from schemas.facts import State
 from schemas.instants import DAY, HOUR
 
@@ -109,6 +110,16 @@ class Rule(_Row):
         """The parts that time alone may change; most rules have none."""
         return tuple(part for part in self.when.parts() if is_timed(part))
 
+    @cached_property
+    def outlook(self) -> Callable[[View], Outlook]:
+        """Asks whether the rule holds, and when time alone may change that."""
+        when, timed = self.when, self.timed
+        if timed == (when,):
+            return when.outlook
+        if not timed:
+            return lambda view: (when.test(view), None)
+        return lambda view: (when.test(view), earliest(*[part.due(view) for part in timed]))
+
     @property
     def threshold(self) -> str:
         """The limit in words."""
@@ -157,6 +168,10 @@ class Policy(_Row):
 
     @cached_property
     def _readers(self) -> dict[tuple[str | None, frozenset[str]], list[Rule]]:
+        return {}
+
+    @cached_property
+    def _guards(self) -> dict[tuple[str | None, str], list[Guard]]:
         return {}
 
     @cached_property
@@ -246,6 +261,11 @@ class Policy(_Row):
         }
 
     @cached_property
+    def calendar(self) -> Calendar:
+        """Weeks and business days in the program's zone."""
+        return calendar(self.zone)
+
+    @cached_property
     def late_charting(self) -> int:
         """How long after its end a clinic week closes, in microseconds."""
         return self.limit("late-charting")
@@ -262,11 +282,14 @@ class Policy(_Row):
         """One of the engine's own numbers, in microseconds."""
         return self._limits_by_id[limit_id]
 
-    def guards_on(self, source: str | None, to: str) -> Iterator[Guard]:
+    def guards_on(self, source: str | None, to: str) -> list[Guard]:
         """The guards of one move, in the order of the file."""
-        for guard in self.guards:
-            if guard.into == to and (guard.from_ is None or source in guard.from_):
-                yield guard
+        found = self._guards.get((source, to))
+        if found is None:
+            into = [guard for guard in self.guards if guard.into == to]
+            found = [guard for guard in into if guard.from_ is None or source in guard.from_]
+            self._guards[source, to] = found
+        return found
 
     def is_lower(self, source: str | None, to: str) -> bool:
         """Is this a step to less care, or out of care? From no level, step-down is one."""

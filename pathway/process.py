@@ -1,6 +1,6 @@
 """THE FLOW: one micro-batch from the broker's bytes to one durable commit.
 
-    read -> dedupe -> load -> fold -> ledger -> audit -> commit
+    read -> unlock -> dedupe -> load -> fold -> ledger -> audit -> commit
 
 Whatever arrives is either journaled, recognized as a duplicate, or parked with a reason.
 Nothing is acknowledged here and nothing published: the receiver acknowledges after `take`
@@ -20,6 +20,7 @@ from pathway.audit import scribe
 from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
+from pathway.erasure import Erasure, RefusedError
 from pathway.ledger import LATE, Speech
 from pathway.receipts import Receipts, patient_of
 from pathway.shelf import PolicyShelf
@@ -27,12 +28,15 @@ from pathway.store.base import (
     AuditRow,
     Commit,
     JournalRow,
+    Known,
     LedgerRow,
+    Order,
+    OrderState,
     ParkedRow,
     Store,
     StoreError,
 )
-from pathway.vault import Vault
+from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
 from schemas.inbound import Event, TimeAdvanced
@@ -71,6 +75,7 @@ class Processor:
             batch = self._open()
             for message in messages:
                 self._read(batch, message)
+            batch.lap("read")
             self._touch(batch)
             return await self._finish(batch)
 
@@ -81,6 +86,38 @@ class Processor:
             now = self.clock()
             batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
             return await self._finish(batch)
+
+    async def erase(self, order: Order) -> Outcome:
+        """Destroy a patient's key and all that is not the log; final. Raises StoreError."""
+        async with self._turn:
+            batch = self._open()
+            try:
+                erasure = await self._erasure(order)
+                erasure.fill(batch.commit)
+            except RefusedError as refused:
+                batch.commit.orders = [
+                    replace(order, state=OrderState.REFUSED, detail=refused.code)
+                ]
+            await self._commit(batch)
+            self.forget(order.patient)
+            return batch.outcome
+
+    async def _erasure(self, order: Order) -> Erasure:
+        patient = order.patient
+        rows = await self.store.journal(patient)
+        keys = await self.vault.find([patient])
+        if patient not in keys:
+            raise RefusedError("already_erased") if rows else RefusedError("unknown_patient")
+        row = (await self.store.patients([patient]))[patient]
+        chart = Chart.of_row(opened_snapshot(keys[patient], row))
+        policy = self.shelf.references[chart.snapshot.policy]
+        return Erasure(chart, order, rows[-1].recorded_at, self.terms.prefix, policy)
+
+    def forget(self, patient: str) -> None:
+        """Hold nothing of a patient in memory."""
+        self._charts.pop(patient, None)
+        self._touched.pop(patient, None)
+        self.vault.forget(patient)
 
     def touched(self, patient: str) -> float:
         """When something of this patient last came in, on the monotonic clock; 0 if long ago."""
@@ -95,11 +132,16 @@ class Processor:
             del self._touched[next(iter(self._touched))]
 
     async def _finish(self, batch: Batch) -> Outcome:
+        await self._unlock(batch)
         await self._dedupe(batch)
         await self._load(batch)
+        batch.lap("load")
         await self._fold_and_speak(batch)
         await self._receipts(batch)
+        batch.lap("fold")
         await self._commit(batch)
+        batch.lap("commit")
+        batch.tally()
         return batch.outcome
 
     def _open(self) -> Batch:
@@ -138,43 +180,13 @@ class Processor:
             )
         )
 
-    # -- dedupe ----------------------------------------------------------------------------------
+    # -- unlock ----------------------------------------------------------------------------------
 
-    async def _dedupe(self, batch: Batch) -> None:
-        """The journal remembers every id for ever. First accepted wins."""
-        seen = await self.store.known({(a.event.source, a.event.id) for a in batch.accepted})
-        fresh: list[Accepted] = []
-        for each in batch.accepted:
-            event = each.event
-            digest = seen.setdefault((event.source, event.id), event.digest)
-            if digest is event.digest:
-                fresh.append(each)
-            elif digest == event.digest:
-                batch.duplicates.append(each)
-            elif each.message is not None:
-                conflict = _refused(event, Reason.ID_CONFLICT, "id: taken by other content")
-                self._park(batch, each.message, conflict)
-        batch.accepted = fresh
-
-    # -- load ------------------------------------------------------------------------------------
-
-    async def _load(self, batch: Batch) -> None:
-        """Charts and keys from memory or the database, or new ones."""
-        keys = {each.event.patient for each in batch.accepted}
-        batch.keys = await self.vault.find(keys)
-        erased = await self.vault.erased(keys - batch.keys.keys())
-        self._refuse(batch, erased)
-        keys -= erased
-        for key in keys - batch.keys.keys():
-            batch.keys[key], row = self.vault.make(key)
-            batch.commit.keys.append(row)
-        missing = [key for key in keys if key not in self._charts]
-        rows = await self.store.patients(missing) if missing else {}
-        for key in keys:
-            chart = self._charts.pop(key, None)
-            if chart is None and key in rows:
-                chart = Chart.of_row(rows[key])
-            batch.charts[key] = chart or Chart.new(key, self.shelf.current.digest)
+    async def _unlock(self, batch: Batch) -> None:
+        """Keys from memory or the database."""
+        patients = {each.event.patient for each in batch.accepted}
+        batch.keys = await self.vault.find(patients)
+        self._refuse(batch, await self.vault.erased(patients - batch.keys.keys()))
 
     def _refuse(self, batch: Batch, erased: set[str]) -> None:
         """Erasure is final: what still comes of such a patient is parked without its payload."""
@@ -184,6 +196,53 @@ class Processor:
                 self._park(batch, replace(each.message, raw=b""), final)
         if erased:
             batch.accepted = [a for a in batch.accepted if a.event.patient not in erased]
+
+    # -- dedupe ----------------------------------------------------------------------------------
+
+    async def _dedupe(self, batch: Batch) -> None:
+        """The journal remembers every id for ever. First accepted wins."""
+        journaled = await self.store.known({(a.event.source, a.event.id) for a in batch.accepted})
+        first: dict[tuple[str, str], Event] = {}
+        accepted, batch.accepted = batch.accepted, []
+        for each in accepted:
+            event = each.event
+            name = (event.source, event.id)
+            if name in journaled:
+                same = self._says_the_same(batch, event, journaled[name])
+            elif name in first:
+                same = inbound.content(event.raw) == inbound.content(first[name].raw)
+            else:
+                first[name] = event
+                batch.accepted.append(each)
+                continue
+            if same:
+                batch.duplicates.append(each)
+            elif each.message is not None:
+                conflict = _refused(event, Reason.ID_CONFLICT, "id: taken by other content")
+                self._park(batch, each.message, conflict)
+
+    def _says_the_same(self, batch: Batch, event: Event, known: Known) -> bool:
+        """Nothing that could be guessed from tells duplicates: the journaled event is opened."""
+        if known.patient != event.patient:
+            return False
+        raw = batch.keys[event.patient].open(known.raw, event.source, event.id)
+        return inbound.content(raw) == inbound.content(event.raw)
+
+    # -- load ------------------------------------------------------------------------------------
+
+    async def _load(self, batch: Batch) -> None:
+        """Charts from memory or the database; for who is new, a chart and a key."""
+        keys = {each.event.patient for each in batch.accepted}
+        for key in keys - batch.keys.keys():
+            batch.keys[key], row = self.vault.make(key)
+            batch.commit.keys.append(row)
+        missing = [key for key in keys if key not in self._charts]
+        rows = await self.store.patients(missing) if missing else {}
+        for key in keys:
+            chart = self._charts.pop(key, None)
+            if chart is None and key in rows:
+                chart = Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
+            batch.charts[key] = chart or Chart.new(key, self.shelf.current.digest)
 
     # -- fold and speak ----------------------------------------------------------------------------
 
@@ -212,12 +271,13 @@ class Processor:
             try:
                 speech = self._speak(batch, batch.charts[key], advanced, rows[key])
                 entries = self._audit(batch, groups[key], speech, before[key])
-                row = batch.charts[key].row()
+                row = sealed_snapshot(batch.keys[key], batch.charts[key].row())
             except Exception:
                 log.exception("speech_failed", code="speech_failed", patient=key)
                 self._leave_out(batch, key)
             else:
                 batch.commit.outbox += speech.messages
+                batch.outcome.told += speech.told
                 batch.commit.ledger += speech.changed.values()
                 batch.commit.patients.append(row)
                 batch.commit.entries += entries
@@ -296,7 +356,6 @@ class Processor:
                     identity=event.identity,
                     revision=event.revision,
                     time=event.time,
-                    digest=event.digest,
                     raw=batch.keys[event.patient].seal(event.raw, event.source, event.id),
                     policy=self.shelf.current.digest,
                 )
@@ -350,7 +409,7 @@ class Processor:
         if commit.entries:
             leaves = [row.leaf for row in commit.entries]
             commit.announcement = Appended(leaves, self.terms.prefix, commit.recorded_at)
-        if commit.journal or commit.parked or commit.outbox:
+        if commit.journal or commit.parked or commit.outbox or commit.orders:
             # Until the commit is known to be durable, no chart of the batch is kept in memory.
             _, self._last_recorded_at, batch.outcome.outbox = await self.store.commit(commit)
             self.shelf.saved(commit.policies)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from pathway.audit.errors import SealError
 from pathway.audit.public import EventEntry, read_public
-from pathway.audit.sealing import KeyRing, MasterKey
+from pathway.audit.sealing import KeyRing, MasterKey, PatientKey
 from pathway.policy import ENGINE, default
 from pathway.replay import replay
 from pathway.shelf import PolicyShelf
-from pathway.store.base import Store
+from pathway.store.base import PatientRow, Store
 from pathway.store.open import open_store
-from pathway.vault import Vault, opened
+from pathway.vault import Vault, opened, opened_snapshot
 
 
 @dataclass(slots=True)
@@ -108,10 +108,17 @@ async def _replay(  # noqa: PLR0913 - what a replay reads
     ]
     same = told == [(row.id, row.subject, row.body) for row in again.messages]
     if until is None:
-        stored = (await store.patients([patient])).get(patient)
-        same = same and again.chart.row() == stored
+        same = same and again.chart.row() == await _stored(store, patient, key)
         same = same and again.ledger == await store.ledger_of(patient)
     tally.mismatches += not same
+
+
+async def _stored(store: Store, patient: str, key: PatientKey | None) -> PatientRow | None:
+    row = (await store.patients([patient])).get(patient)
+    try:
+        return opened_snapshot(key, row) if row and key else None
+    except SealError:
+        return None
 
 
 async def _other_engine(store: Store, patient: str) -> bool:

@@ -1,4 +1,4 @@
-"""Patients' keys: what the journal seals is opened, and can be forgotten, patient by patient.
+"""Patients' keys: what is sealed is opened, and can be forgotten, patient by patient.
 
 A patient's key is made with the first event and committed with it; it lies in the database
 wrapped by the master key. An empty wrapped key is that of an erased patient, whose journal
@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from pathway.audit.sealing import KEY_SIZE, KeyRing, PatientKey
-from pathway.store.base import JournalRow, KeyRow
+from pathway.policy import ENGINE
+from pathway.store.base import JournalRow, KeyRow, PatientRow
 
 Keys = dict[str, PatientKey]
+NO_SOURCE, SNAPSHOT = "", "snapshot"  # what a snapshot is sealed as; no event has no source
 CACHED: Final = 20_000  # patients' keys kept in memory
 
 
@@ -27,6 +29,9 @@ class Wrapped(Protocol):
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows."""
 
+    async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
+        """Snapshots by patient."""
+
 
 class Vault:
     """Opens patients' keys, and keeps those used last in memory."""
@@ -36,6 +41,7 @@ class Vault:
         self._ring = ring
         self._cached = cached
         self._keys: OrderedDict[str, PatientKey] = OrderedDict()
+        self._forgotten: set[str] = set()
 
     async def find(self, patients: Iterable[str]) -> Keys:
         """Keys of those of the patients who have one; those erased have none.
@@ -65,12 +71,24 @@ class Vault:
         return key, KeyRow(patient, self._ring.wrap(key))
 
     def keep(self, keys: Keys) -> None:
-        """Remember keys that are in the database."""
-        for patient, key in keys.items():
+        """Remember keys that are in the database; but none that was destroyed meanwhile."""
+        for patient in keys.keys() - self._forgotten:
+            key = keys[patient]
             self._keys.pop(patient, None)
             self._keys[patient] = key
         while len(self._keys) > self._cached:
             self._keys.popitem(last=False)
+
+    def forget(self, patient: str) -> None:
+        """Hold an erased patient's key no longer, and never again: a look may just have read it."""
+        self._keys.pop(patient, None)
+        self._forgotten.add(patient)
+
+    async def snapshots(self, patients: Collection[str]) -> dict[str, PatientRow]:
+        """Snapshots by patient, opened. Raises SealError."""
+        rows = await self._store.patients(patients)
+        keys = await self.find(rows)
+        return {each: opened_snapshot(keys[each], row) for each, row in rows.items()}
 
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows, opened; none if the patient was erased. Raises SealError."""
@@ -83,3 +101,15 @@ class Vault:
 def opened(key: PatientKey, row: JournalRow) -> JournalRow:
     """The row with the bytes received. Raises SealError."""
     return replace(row, raw=key.open(row.raw, row.source, row.id))
+
+
+def sealed_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:
+    """The row as the database keeps it."""
+    return replace(row, snapshot=key.seal(row.snapshot, NO_SOURCE, SNAPSHOT))
+
+
+def opened_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:
+    """The row with the snapshot to read; one of another engine stays closed. Raises SealError."""
+    if row.engine != ENGINE:
+        return row
+    return replace(row, snapshot=key.open(row.snapshot, NO_SOURCE, SNAPSHOT))

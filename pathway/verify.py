@@ -7,7 +7,7 @@ patient, not with the log.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from pathway.policy import ENGINE
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
 from pathway.store.base import AuditRow, JournalRow, LedgerRow, OutboxRow, PatientRow, Store
-from pathway.vault import Vault, opened
+from pathway.vault import Vault, opened, opened_snapshot
 from schemas.inbound import CLOCK_SOURCE
 from schemas.instants import format_instant
 
@@ -159,8 +159,7 @@ class Verification:
     async def _patient(self, patient: str) -> None:
         case = await self._case(patient)
         if patient in self.report.erased:
-            if case.snapshot is not None or case.ledger:
-                self._wrong(Finding.SNAPSHOT_MISMATCH, case, "was erased, and has a snapshot")
+            await self._erased(case)
             return
         self._explained(case)
         rows = await self._opened(case)
@@ -170,6 +169,24 @@ class Verification:
             again = replay(rows, self.shelf.by_digest, self.shelf.references, self.prefix)
             self._replayed(case, again)
         _gaps(case, self._wrong)
+
+    async def _erased(self, case: Case) -> None:
+        """Nothing but the log itself may be left."""
+        left = {
+            "a key": (await self.store.keys([case.patient])).get(case.patient),
+            "a snapshot": case.snapshot,
+            "a ledger": case.ledger,
+            "messages": [m for m in case.messages if m.body and not self._outlives(case, m)],
+        }
+        for what in (each for each, found in left.items() if found):
+            self._wrong(Finding.ERASURE_INCOMPLETE, case, f"was erased, and has {what}")
+
+    def _outlives(self, case: Case, message: OutboxRow) -> bool:
+        """What tells of the erasure itself, and receipts of what was refused afterwards."""
+        told = {
+            m for _, each in case.entries if isinstance(each, ErasureEntry) for m in each.messages
+        }
+        return message.id in told or message.kind == "receipt"
 
     async def _case(self, patient: str) -> Case:
         """Everything as of one commit: read again if one came between."""
@@ -251,6 +268,9 @@ class Verification:
             self._wrong(Finding.KEY_MISSING, case, "the patient's key is gone, without an erasure")
             return None
         self._open_entries(case, key)
+        if case.snapshot is not None:
+            with suppress(SealError):  # then it stays closed, and does not equal its replay
+                case.snapshot = opened_snapshot(key, case.snapshot)
         rows, events = [], case.events
         for row in case.journal:
             entry = events.get((row.source, row.id))
@@ -276,7 +296,9 @@ class Verification:
 
     def _replayed(self, case: Case, again: Replayed | None) -> None:
         snapshot = None if again is None else again.chart.row()
-        if snapshot != case.snapshot:
+        if case.snapshot is not None and case.snapshot.engine != ENGINE:
+            self.report.skip(Check.ENGINE_CHANGED)
+        elif snapshot != case.snapshot:
             self._wrong(Finding.SNAPSHOT_MISMATCH, case, "the snapshot does not equal its replay")
         if (again.ledger if again else {}) != case.ledger:
             self._wrong(Finding.LEDGER_MISMATCH, case, "the ledger does not equal its replay")

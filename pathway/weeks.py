@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from schemas.instants import DAY, SECOND
+from schemas.instants import DAY, SECOND, WEEK
 
 zoneinfo.reset_tzpath([])
 
@@ -49,6 +49,17 @@ class Calendar:
 
     def after_business_days(self, instant: int, days: int) -> int:
         """So many business days later at the same local time; a weekend counts as Monday 0:00."""
+        start, end = self.week_of(instant)
+        day, time = divmod(instant - start, DAY)
+        if day >= SATURDAY:
+            start, day, time = end, 0, 0
+        weeks, day = divmod(day + days, SATURDAY)
+        begins, ends = self.week_of(start + weeks * WEEK + DAY)
+        if end - start == ends - begins == WEEK:  # the clocks do not change in between
+            return begins + day * DAY + time
+        return self._walked(instant, days)
+
+    def _walked(self, instant: int, days: int) -> int:
         moment = self.local(instant)
         if moment.weekday() >= SATURDAY:
             moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)

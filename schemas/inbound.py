@@ -1,6 +1,5 @@
 """Inbound events: from the bytes of a message to an `Event`, or to the reason why not."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -73,7 +72,7 @@ __all__ = [
     "StepDownPlanCompleted",
     "TimeAdvanced",
     "TreatmentPlanUpdated",
-    "content_digest",
+    "content",
     "policy_adopted",
     "read",
     "reread",
@@ -104,7 +103,6 @@ class Event:
     data: Fact
     identity: str  # equal for all revisions of one fact (of one patient)
     revision: int
-    digest: bytes  # SHA-256 of the content: equal for a re-serialized duplicate
     traceparent: str | None
     raw: bytes
 
@@ -147,10 +145,14 @@ def reread(raw: bytes) -> Event:
     return _event(fields, EVENT_TYPES[fields["type"]], parse_instant(fields["time"]), raw)
 
 
-def content_digest(raw: bytes) -> bytes:
-    """Return the SHA-256 of what an accepted event says, however it is written down."""
+def content(raw: bytes) -> bytes:
+    """Return what an accepted event says, however it is written down: equal for a duplicate.
+
+    Extension attributes are left out: an event published again may carry a new `traceparent`.
+    """
     fields = msgspec.json.decode(raw)
-    return _digest(fields, parse_instant(fields["time"]))
+    said = [fields[name] for name in ("source", "id", "type", "subject", "data")]
+    return _canonical([*said, parse_instant(fields["time"])])
 
 
 def time_advanced(patient: str, to: int) -> Event:
@@ -228,23 +230,9 @@ def _event(fields: dict[str, Any], kind: EventType, time: int, raw: bytes) -> Ev
         data=data,
         identity=_canonical(identity).decode(),
         revision=data.revision,
-        digest=_digest(fields, time),
         traceparent=trace if trace and _TRACEPARENT.fullmatch(str(trace)) else None,
         raw=raw,
     )
-
-
-def _digest(fields: dict[str, Any], time: int) -> bytes:
-    # Extension attributes are left out: an event published again may carry a new `traceparent`.
-    content = (
-        fields["source"],
-        fields["id"],
-        fields["type"],
-        fields["subject"],
-        time,
-        fields["data"],
-    )
-    return hashlib.sha256(_canonical(content)).digest()
 
 
 def _broken_rule(error: ValidationError) -> str:

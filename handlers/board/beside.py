@@ -1,11 +1,12 @@
 """The board beside a worker, in its process and event loop: what the composition root enters."""
 
+import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import nats.errors
 import structlog
@@ -13,10 +14,14 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 
+from handlers.accesses import Look, record
 from handlers.board.app import make_board
 from handlers.board.operations import Lag, Operations, WorkerState, from_store
-from handlers.board.reader import Accessed, BoardReader, Proving
+from handlers.board.reader import BoardReader
 from handlers.board.serve import serving
+from handlers.board.watch import LogWatch
+from handlers.board.words import Times
+from handlers.keys import signing_key
 from handlers.streams import DURABLE
 
 if TYPE_CHECKING:
@@ -27,11 +32,6 @@ log = structlog.get_logger()
 PATH: Final = "/board"
 
 
-async def noted(patient: str, actor: str, purpose: str) -> None:
-    """An access, in the worker's own log."""
-    log.info("patient_read", patient=patient, actor=actor, purpose=purpose)
-
-
 @dataclass(slots=True)
 class BoardBeside:
     """Enter it with a worker whose store is open; `link` is there from then on.
@@ -39,15 +39,11 @@ class BoardBeside:
     Attributes:
         port: None = a free one.
         token: whoever has it may look.
-        accessed: told of every patient page before it is shown.
-        proof: tells the state of a patient's audit proof; None where there is no audit log.
     """
 
     host: str
     port: int | None
     token: str
-    accessed: Accessed = noted
-    proof: Proving | None = None
     url: str = ""
 
     @property
@@ -59,14 +55,19 @@ class BoardBeside:
     async def __call__(self, worker: "Worker") -> AsyncIterator[None]:
         """Serve meanwhile. Raises ServeError if the port is taken."""
         processor = worker.processor
+        policy = processor.shelf.current
+        key = signing_key(worker.settings)
+        watch = LogWatch(
+            worker.store, key.public if key else None, processor.clock, Times(policy.zone)
+        )
         reader = BoardReader(
             worker.store,
-            processor.shelf.current,
+            policy,
             processor.clock,
-            self.accessed,
+            _Accesses(worker).record,
             processor.vault,
-            _Operating(worker).look,
-            self.proof,
+            _Operating(worker, watch).look,
+            watch.prove,
         )
         board = make_board(reader, self.token)
         site = Starlette(
@@ -76,17 +77,44 @@ class BoardBeside:
             ]
         )
         # In this order: at the end open pages are let go first, which the server waits for.
-        async with serving(site, self.host, self.port) as url, reader.following():
+        async with (
+            serving(site, self.host, self.port) as url,
+            reader.following(),
+            _meanwhile(watch.run()),
+        ):
             self.url = f"{url}{PATH}/"
             log.info("board_serving", url=self.url)
             yield
 
 
-class _Operating:
-    """How this worker is doing, from its store, its broker and itself."""
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class _Accesses:
+    """Every look at a patient's page is an entry of the audit log."""
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
+
+    async def record(self, patient: str, actor: str, purpose: str) -> None:
+        """Before anything is shown. Raises StoreError, and nothing is."""
+        look = Look("board", actor, purpose)
+        await record(self._worker.store, self._worker.settings, look, patient)
+
+
+class _Operating:
+    """How this worker is doing, from its store, its broker and itself."""
+
+    def __init__(self, worker: "Worker", watch: LogWatch) -> None:
+        self._worker = worker
+        self._watch = watch
         self._since = worker.processor.clock()
 
     async def look(self) -> Operations:
@@ -96,7 +124,13 @@ class _Operating:
             f"{socket.gethostname()}:{os.getpid()}", "at work", self._since, detail
         )
         found = await from_store(self._worker.store)
-        return replace(found, workers=(itself,), lag=await self._lag())
+        return replace(
+            found,
+            workers=(itself,),
+            lag=await self._lag(),
+            checkpoint=self._watch.checkpoint,
+            verified=self._watch.verified,
+        )
 
     async def _lag(self) -> tuple[Lag, ...]:
         """Of the one consumer there is; nothing while the broker is away."""

@@ -14,6 +14,7 @@ import structlog
 
 from handlers.board.live import Live
 from handlers.board.projection import Person, Projection
+from pathway.policy import ENGINE
 from pathway.store.base import OutboxRow, PatientRow, Store
 from pathway.store.errors import StoreError
 from pathway.vault import Vault
@@ -97,12 +98,14 @@ class Follower:
         ended = [patient for patient in told if patient in people and _untold(people[patient])]
         if not ended:
             return
-        for patient, row in (await self._store.patients(ended)).items():
+        for patient, row in (await self._vault.snapshots(ended)).items():
             person = people.get(patient)
             if person is not None:
                 await self._note(person, row)
 
     async def _note(self, person: Person, row: PatientRow) -> None:
+        if row.engine != ENGINE:
+            return  # folded anew with the next event
         record = _reason_of(row.snapshot).record
         reasons = dict(person.reasons)
         if record.discharge_reason is not None:

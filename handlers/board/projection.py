@@ -126,7 +126,7 @@ class Projection:
         changed: set[str] = set()
         for row in rows:
             self.position = row.position
-            if row.kind in TOLD:
+            if row.kind in TOLD and row.body:  # an erased patient's are empty
                 self._tell(_decode(row.body))
                 changed.add(row.patient)
         self.version += bool(changed)

@@ -1,6 +1,16 @@
 """The command line: every command, registered by importing its module."""
 
-from handlers.cli import auditing, defining, demonstrating, eventing, exporting, looking, running
+from handlers.cli import (
+    auditing,
+    defining,
+    demonstrating,
+    erasing,
+    eventing,
+    exporting,
+    looking,
+    probing,
+    running,
+)
 from handlers.cli.root import app, main
 
 __all__ = [
@@ -8,9 +18,11 @@ __all__ = [
     "auditing",
     "defining",
     "demonstrating",
+    "erasing",
     "eventing",
     "exporting",
     "looking",
     "main",
+    "probing",
     "running",
 ]

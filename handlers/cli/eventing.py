@@ -10,7 +10,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handlers.cli.root import AsJson, Data, Finding, app, instant, run, say, settings, show
+from handlers.accesses import Look, recorded
+from handlers.cli.root import (
+    Actor,
+    AsJson,
+    Data,
+    Finding,
+    Purpose,
+    app,
+    instant,
+    run,
+    say,
+    settings,
+    show,
+)
 from handlers.connection import connect
 from handlers.parked import letters as parked_letters
 from handlers.parked import listed
@@ -18,6 +31,7 @@ from handlers.place import Place, find
 from handlers.publish import Letter, again, letters
 from handlers.publish import publish as publish_letters
 from handlers.settings import Settings
+from pathway.receipts import patient_of
 from pathway.store.base import ParkedRow
 from pathway.store.open import open_store
 
@@ -99,9 +113,12 @@ def parked_list(data: Data = None, *, as_json: AsJson = False) -> None:
 
 
 @parked.command("show")
-def parked_show(number: Number, data: Data = None) -> None:
+def parked_show(
+    number: Number, actor: Actor = None, purpose: Purpose = None, data: Data = None
+) -> None:
     """One parked event as it came. It may hold patient data."""
-    row = run(_one(find(data, settings()), number))
+    chosen = settings()
+    row = run(_shown(find(data, chosen), chosen, number, Look("parked show", actor, purpose)))
     say(f"subject: {row.subject}\nreason: {row.reason} ({row.detail})")
     say(row.raw.decode("utf-8", errors="backslashreplace"))
 
@@ -135,6 +152,12 @@ async def _one(place: Place, number: int) -> ParkedRow:
         row = await store.parked_one(number)
     if row is None:
         raise Finding("unknown_number", f"nothing is parked under {number}")
+    return row
+
+
+async def _shown(place: Place, chosen: Settings, number: int, look: Look) -> ParkedRow:
+    row = await _one(place, number)
+    await recorded(place, chosen, look, patient_of(row.subject))
     return row
 
 

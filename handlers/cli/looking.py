@@ -4,17 +4,29 @@ from typing import Annotated, Any
 
 import typer
 
-from handlers.cli.root import AsJson, Data, Finding, app, instant, run, settings, show
+from handlers.accesses import Look, recorded
+from handlers.cli.root import (
+    Actor,
+    AsJson,
+    Data,
+    Finding,
+    Purpose,
+    app,
+    instant,
+    run,
+    settings,
+    show,
+)
 from handlers.keys import key_ring
 from handlers.levels import bars, in_order
 from handlers.place import Place, find
-from pathway import record as records
-from pathway.audit.sealing import KeyRing
-from pathway.explain import Asked
+from handlers.settings import Settings
+from pathway.explain import Asked, folded_anew
 from pathway.explain import explain as explain_patient
 from pathway.policy import default
 from pathway.sentences import sentences
 from pathway.shelf import PolicyShelf
+from pathway.store.base import JournalRow, OutboxRow
 from pathway.timeline import timeline as build_timeline
 from pathway.vault import Vault
 
@@ -39,9 +51,17 @@ async def _census(place: Place) -> dict[str, int]:
 
 
 @app.command()
-def timeline(patient: Patient, data: Data = None, *, as_json: AsJson = False) -> None:
+def timeline(
+    patient: Patient,
+    actor: Actor = None,
+    purpose: Purpose = None,
+    data: Data = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
     """One patient's moves, recommendations and alerts, and what waits or falls due."""
-    found = run(_timeline(find(data, settings()), patient))
+    chosen = settings()
+    found = run(_timeline(find(data, chosen), chosen, patient, Look("timeline", actor, purpose)))
     show(found, as_json=as_json, lines=timeline_lines(found))
 
 
@@ -53,6 +73,8 @@ def explain(  # noqa: PLR0913 - each is one thing to ask
         str | None, typer.Option(help="As it was known then (recorded time).")
     ] = None,
     why_not: Annotated[str | None, typer.Option(help="A state the patient is not in.")] = None,
+    actor: Actor = None,
+    purpose: Purpose = None,
     data: Data = None,
     *,
     as_json: AsJson = False,
@@ -60,16 +82,29 @@ def explain(  # noqa: PLR0913 - each is one thing to ask
     """Why the patient is where they are, what is said of them, and what another state takes."""
     chosen = settings()
     asked = Asked(instant(at), instant(as_known_at), why_not)
-    place = find(data, chosen)
-    found = run(_explain(place, key_ring(chosen, place.directory), patient, asked))
+    look = Look("explain", actor, purpose)
+    found = run(_explain(find(data, chosen), chosen, patient, asked, look))
     show(found, as_json=as_json, lines=sentences(patient, found))
 
 
-async def _explain(place: Place, ring: KeyRing, patient: str, asked: Asked) -> dict[str, Any]:
+async def _opened(
+    place: Place, chosen: Settings, patient: str, look: Look
+) -> tuple[list[JournalRow], PolicyShelf, list[OutboxRow]]:
+    """One patient's journal, the policies and the messages, once the look is recorded."""
     async with place.reading() as store:
-        rows = await Vault(store, ring).journal(patient)
+        rows = await Vault(store, key_ring(chosen, place.directory)).journal(patient)
         shelf = PolicyShelf(default())
         await shelf.load(store)
+        messages = [row async for row in store.messages(patient)]
+    if rows:
+        await recorded(place, chosen, look, patient)
+    return rows, shelf, messages
+
+
+async def _explain(
+    place: Place, chosen: Settings, patient: str, asked: Asked, look: Look
+) -> dict[str, Any]:
+    rows, shelf, _ = await _opened(place, chosen, patient, look)
     known = {level.id for level in shelf.current.levels}
     if asked.why_not is not None and asked.why_not not in known:
         raise typer.BadParameter(f"--why-not takes one of {', '.join(sorted(known))}")
@@ -79,13 +114,12 @@ async def _explain(place: Place, ring: KeyRing, patient: str, asked: Asked) -> d
     return found
 
 
-async def _timeline(place: Place, patient: str) -> dict[str, Any]:
-    async with place.reading() as store:
-        rows = await store.patients([patient])
-        if patient not in rows:
-            raise Finding("unknown_patient", "no event of this patient was ever accepted")
-        messages = [row async for row in store.messages(patient)]
-        return build_timeline(patient, records.load(rows[patient].snapshot), messages)
+async def _timeline(place: Place, chosen: Settings, patient: str, look: Look) -> dict[str, Any]:
+    rows, shelf, messages = await _opened(place, chosen, patient, look)
+    folded = folded_anew(patient, rows, shelf.by_digest, Asked())
+    if folded is None:
+        raise Finding("unknown_patient", "no event of this patient was accepted, or all is erased")
+    return build_timeline(patient, folded.snapshot, messages)
 
 
 def timeline_lines(found: dict[str, Any]) -> list[str]:

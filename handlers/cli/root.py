@@ -31,6 +31,11 @@ Data = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+Actor = Annotated[
+    str | None, typer.Option(help="Who looks; PATHWAY_ACTOR or the login if left out.")
+]
+Purpose = Annotated[str | None, typer.Option(help="Why, in one word; PATHWAY_PURPOSE if left out.")]
+
 FINDING, MISUSE = 1, 2
 
 

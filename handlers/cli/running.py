@@ -10,6 +10,7 @@ from handlers.board.beside import BoardBeside
 from handlers.cli.root import Data, app, run, say, settings
 from handlers.keys import MASTER
 from handlers.place import find
+from handlers.watch.site import ProbesBeside
 from pathway.store.migrate import current, head, upgrade
 
 
@@ -36,7 +37,8 @@ def up(
 def worker() -> None:
     """The worker alone, against PATHWAY_BROKER_URL and PATHWAY_DATABASE_URL.
 
-    With PATHWAY_BOARD_PORT and PATHWAY_BOARD_TOKEN it also serves the board.
+    With PATHWAY_BOARD_PORT and PATHWAY_BOARD_TOKEN it also serves the board, with
+    PATHWAY_HTTP_PORT its probes and metrics.
     """
     chosen = settings("info")
     place = find(None, chosen)
@@ -44,7 +46,10 @@ def worker() -> None:
     if chosen.board_port is not None and chosen.board_token is not None:
         token = chosen.board_token.get_secret_value()
         beside.append(BoardBeside(chosen.board_host, chosen.board_port, token))
-    run(Worker(chosen, place.need_broker(), place.need_database(), beside).run())
+    probes = []
+    if chosen.http_port is not None:
+        probes.append(ProbesBeside(chosen.http_host, chosen.http_port))
+    run(Worker(chosen, place.need_broker(), place.need_database(), beside, probes).run())
 
 
 @app.command()

@@ -23,6 +23,7 @@ class Appended:
         self._slices = _split(leaves)
         self._total = len(leaves)
         self._prefix = prefix
+        self.recorded_at = recorded_at
         self._time = format_instant(recorded_at)
 
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ PERCENT = 100
 
 Tri = bool | None
 Inputs = dict[str, object]
+Outlook = tuple[Tri, int | None]
 
 
 @dataclass(slots=True)
@@ -64,6 +65,10 @@ class Condition(BaseModel):
         """The next instant after the clock at which time alone may change the answer."""
         return None
 
+    def outlook(self, view: View) -> "Outlook":
+        """The answer, and when time alone may change it; conditions on time find both at once."""
+        return self.test(view), self.due(view)
+
     def inputs(self, view: View) -> Inputs:
         """The values that the answer rests on, by name."""
         return {}
@@ -99,8 +104,11 @@ class Condition(BaseModel):
 
 def earliest(*instants: int | None) -> int | None:
     """The least of those that are set."""
-    known = [instant for instant in instants if instant is not None]
-    return min(known) if known else None
+    least = None
+    for instant in instants:
+        if instant is not None and (least is None or instant < least):
+            least = instant
+    return least
 
 
 def is_timed(part: Condition) -> bool:

@@ -5,6 +5,7 @@ All instants are integers: microseconds since 1970-01-01T00:00:00Z.
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from pathway.audit.tree import Tree
@@ -17,7 +18,10 @@ __all__ = [
     "Commit",
     "JournalRow",
     "KeyRow",
+    "Known",
     "LedgerRow",
+    "Order",
+    "OrderState",
     "OutboxRow",
     "ParkedRow",
     "PatientRow",
@@ -25,6 +29,7 @@ __all__ = [
     "StaleOwnerError",
     "Store",
     "StoreError",
+    "Vitals",
     "in_chunks",
 ]
 
@@ -42,11 +47,18 @@ class JournalRow:
     identity: str  # what a revision replaces: source, type and the type's own id field
     revision: int
     time: int
-    digest: bytes  # SHA-256 of the content; tells a duplicate from a conflict
     raw: bytes  # the bytes received, sealed; see pathway/vault.py
     policy: str  # digest of the policy that the worker ran when it accepted this
     commit: int = 0  # given by the store
     recorded_at: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Known:
+    """What tells a duplicate from a conflict: whose event was journaled, and its sealed bytes."""
+
+    patient: str
+    raw: bytes
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,7 +72,7 @@ class PatientRow:
     since: int | None
     next_due: int | None  # when the earliest timer fires; the scheduler finds patients by it
     engine: int
-    snapshot: bytes
+    snapshot: bytes  # sealed; see pathway/vault.py
     chains: bytes
 
 
@@ -146,8 +158,64 @@ class CheckpointRow:
     recorded_at: int
 
 
+@dataclass(slots=True, frozen=True)
+class Vitals:
+    """How a database is doing; quick to ask, whatever its size.
+
+    Attributes:
+        owned: this store is the latest that claimed the database.
+        oldest: when the oldest unpublished message was recorded.
+        due: patients with a timer due.
+        entries: of the audit log.
+        signed: entries under the newest checkpoint; 0 if there is none.
+        signed_at: when that was made.
+    """
+
+    owned: bool
+    unpublished: int
+    oldest: int | None
+    parked: int
+    due: int
+    entries: int
+    signed: int
+    signed_at: int | None
+
+
+class OrderState(StrEnum):
+    """How far an order is.
+
+    Attributes:
+        OPEN: nobody has begun.
+        COMMITTED: the database says so; the broker does not yet.
+        DONE: carried out.
+        REFUSED: it cannot be carried out; `detail` is a stable code.
+    """
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True, frozen=True)
+class Order:
+    """Something that a person told the worker to do, durable until it is done."""
+
+    id: str
+    kind: str  # "erase" or "adopt"
+    patient: str
+    body: bytes  # JSON; what the kind needs
+    given_at: int
+    state: str = OrderState.OPEN
+    detail: str = ""
+
+
 class Announcement(Protocol):
     """Messages that tell the audit log's new head, which is known only under the lock."""
+
+    @property
+    def recorded_at(self) -> int:
+        """When what they tell of was recorded."""
 
     def __len__(self) -> int:
         """How many there will be."""
@@ -169,6 +237,8 @@ class Commit:
     policies: list[PolicyRow] = field(default_factory=list)
     entries: list[AuditRow] = field(default_factory=list)
     keys: list[KeyRow] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    erased: str | None = None
     announcement: Announcement | None = None
 
 
@@ -186,8 +256,8 @@ class Store(Protocol):
 
     # -- the hot path, in the order in which a batch needs it --------------------------------
 
-    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-        """Digests of those of the (source, id) pairs that are journaled already."""
+    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
+        """Those of the (source, id) pairs that are journaled already."""
 
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
@@ -215,6 +285,8 @@ class Store(Protocol):
         Journal and outbox rows keep the order given; patients and ledger rows replace those
         of the same key; a parked row or policy known already is left as it is; a patient who
         has a key, or had one, gets no other. The announcement's messages go out last.
+        Of the one `erased`, key, snapshot, timers, ledger, and the bodies of earlier messages
+        and of parked messages that name them are destroyed; orders get the state given.
         Returns (commit number, recorded_at, outbox rows with their positions).
         Raises StaleOwnerError if the owner's epoch moved on or nobody claimed it,
         ClockWentBackError if `recorded_at` is less than `last_recorded_at()`, ConflictError if
@@ -222,8 +294,31 @@ class Store(Protocol):
         of them, or a cancellation, read the state again: the commit may have happened.
         """
 
+    async def append(self, entries: Sequence[AuditRow], announcement: Announcement) -> None:
+        """Append to the audit log alone, in a commit of its own; for who owns nothing.
+
+        The head's `recorded_at` stays: whoever reads may have another clock than the worker.
+        """
+
     async def last_recorded_at(self) -> int:
         """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def give(self, orders: Sequence[Order]) -> None:
+        """Keep new orders, durably."""
+
+    async def orders(self, limit: int) -> list[Order]:
+        """Orders that are neither done nor refused, the oldest first."""
+
+    async def order(self, id: str) -> Order | None:  # noqa: A002 - the column's name
+        """One order; None if there is none of that id."""
+
+    async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
+        """Note that a committed order is done."""
+
+    async def scrub(self) -> None:
+        """Let nothing that was destroyed stay readable in the database's own files."""
 
     # -- the audit log -------------------------------------------------------------------------
 
@@ -244,8 +339,8 @@ class Store(Protocol):
     async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
         """Keep a signed tree head; one of the same size is left as it is."""
 
-    def checkpoints(self) -> AsyncIterator[CheckpointRow]:
-        """Every signed tree head, by size."""
+    def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
+        """Signed tree heads with size > after, by size."""
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""
@@ -297,6 +392,9 @@ class Store(Protocol):
 
     async def counts(self) -> dict[str, int]:
         """journal, patients, outbox, unpublished, parked: row counts."""
+
+    async def vitals(self, now: int) -> Vitals:
+        """How the database is doing; raises StoreError, also if its schema is no longer ours."""
 
     # -- parked events -------------------------------------------------------------------------
 

@@ -5,15 +5,32 @@ scheduler, and for looking. Each is made again by the first request after it bro
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import astuple
 from functools import partial
 from typing import Any
 
 from pathway.store import postgres_statements as sql
-from pathway.store.base import CheckpointRow, Commit, OutboxRow
+from pathway.store.base import (
+    Announcement,
+    AuditRow,
+    CheckpointRow,
+    Commit,
+    Order,
+    OutboxRow,
+)
 from pathway.store.errors import StaleOwnerError
-from pathway.store.postgres_commit import write
-from pathway.store.postgres_connection import LOOKS, SIDE, WORK, Connection, Line, line, server
+from pathway.store.postgres_commit import append, write
+from pathway.store.postgres_connection import (
+    LOOKS,
+    SCRUBBING,
+    SIDE,
+    WORK,
+    Connection,
+    Line,
+    line,
+    server,
+)
 from pathway.store.sql import SqlStore
 from pathway.store.statements import Lookup
 
@@ -30,7 +47,7 @@ class PostgresStore(SqlStore):
     _looks: Line
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
-        where = server(url)
+        where = self._where = server(url)
         self._epoch: int | None = None
         self._looks = line(where, LOOKS)
         self._work = self._looks if read_only else line(where, WORK)
@@ -62,6 +79,32 @@ class PostgresStore(SqlStore):
             raise StaleOwnerError("nobody claimed this store: call claim() before commit()")
         work = partial(write, epoch=self._epoch, commit=commit)
         return await asyncio.shield(self._work.run(work))
+
+    async def append(self, entries: Sequence[AuditRow], announcement: Announcement) -> None:
+        """Append to the audit log alone, in a commit of its own; for who owns nothing."""
+        await self._work.run(partial(append, entries=entries, announcement=announcement))
+
+    async def give(self, orders: Sequence[Order]) -> None:
+        """Keep new orders, durably."""
+        rows = zip(*map(astuple, orders), strict=True)
+        await self._work.fetch(sql.PUT_ORDERS, *rows)
+
+    async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
+        """Note that a committed order is done."""
+        await self._work.fetch(sql.FINISH_ORDER, id)
+
+    async def scrub(self) -> None:
+        """Let nothing that was destroyed stay readable in the database's own tables.
+
+        The server's WAL and its backups are the operator's: see docs/operations.md.
+        """
+        scrubbing = line(self._where, SCRUBBING)
+        await scrubbing.open()
+        try:
+            for statement in sql.SCRUBS:
+                await scrubbing.fetch(statement)
+        finally:
+            await scrubbing.close()
 
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them.

@@ -8,11 +8,13 @@ from typing import Any
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.store import postgres_statements as sql
 from pathway.store.base import (
+    Announcement,
     AuditRow,
     Commit,
     JournalRow,
     KeyRow,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -35,7 +37,9 @@ PARKED = _values(ParkedRow, "recorded_at")
 POLICY = _values(PolicyRow)
 ENTRY = _values(AuditRow, "commit", "sequence")
 KEY = _values(KeyRow)
+ORDER = _values(Order)
 PARKED_KEY = attrgetter("stream_sequence")
+ORDER_KEY = attrgetter("id")
 POLICY_KEY = attrgetter("digest")
 
 
@@ -50,6 +54,9 @@ async def write(
     """
     recorded_at = commit.recorded_at
     async with connection.transaction():
+        if commit.erased is not None:
+            for statement in sql.ERASURES:
+                await connection.execute(statement, commit.erased)
         await _put_what_needs_no_number(connection, commit)
         counts = (len(commit.journal), len(commit.outbox) + len(commit.announcement or ()))
         taken = await connection.fetchrow(sql.TAKE_NUMBERS, recorded_at, *counts, epoch)
@@ -70,6 +77,20 @@ async def write(
         for position, row in enumerate(told, start=messages + 1)
     ]
     return number, recorded_at, sent
+
+
+async def append(
+    connection: Connection, entries: Sequence[AuditRow], announcement: Announcement
+) -> None:
+    """Write entries and their announcement, whoever owns the database."""
+    recorded_at = announcement.recorded_at
+    async with connection.transaction():
+        taken = await connection.fetchrow(sql.TAKE_ENTRIES, len(announcement))
+        number, messages, *tree = taken
+        told = Commit(recorded_at, entries=list(entries))
+        grown = await _append(connection, told, number, Tree.load(*tree))
+        outbox = _by_column(map(OUTBOX, announcement.messages(grown)))
+        await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
 
 
 async def _append(connection: Connection, commit: Commit, number: int, tree: Tree) -> Tree:
@@ -102,6 +123,9 @@ async def _put_what_needs_no_number(connection: Connection, commit: Commit) -> N
     if commit.parked:
         rows = [PARKED(_storable(row)) for row in sorted(commit.parked, key=PARKED_KEY)]
         await connection.execute(sql.ADD_PARKED, *_by_column(rows), commit.recorded_at)
+    if commit.orders:
+        rows = [ORDER(row) for row in sorted(commit.orders, key=ORDER_KEY)]
+        await connection.execute(sql.PUT_ORDERS, *_by_column(rows))
     if commit.policies:
         rows = [POLICY(row) for row in sorted(commit.policies, key=POLICY_KEY)]
         await connection.execute(sql.ADD_POLICIES, *_by_column(rows))

@@ -91,6 +91,7 @@ WORK: Final = Terms(30.0, LOCK, BY_INDEX, durable=True)
 SIDE: Final = Terms(30.0, LOCK, (*BY_INDEX, ("synchronous_commit", "off")))
 # One migration waits for another; each may build an index over years of journal.
 MIGRATION: Final = Terms(3600.0, 60.0, (("idle_in_transaction_session_timeout", "0"),))
+SCRUBBING: Final = Terms(3600.0, 60.0)  # reads whole tables, and waits for who reads them
 LOOKS: Final = Terms(600.0, LOCK, (("default_transaction_read_only", "on"),))
 
 

@@ -19,6 +19,7 @@ from pathway.store.base import (
     JournalRow,
     KeyRow,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -26,9 +27,12 @@ from pathway.store.base import (
 )
 from pathway.store.statements import (
     CHECKPOINT_KEPT,
+    FINISH,
+    ORDER_MOVED,
     PARKED_BEFORE,
     POLICY_KNOWN,
     Lookup,
+    erasures,
     replaced,
 )
 
@@ -76,6 +80,7 @@ ADD_NODES = """INSERT INTO audit_nodes (level, place, hash)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])"""
 ADD_KEYS = _insert("patient_keys", KeyRow)
 ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
+PUT_ORDERS = _insert("orders", Order) + ORDER_MOVED
 MOVE_TREE = "UPDATE log_head SET tree_size = $1, tree = $2 WHERE id = 1"
 
 # One statement that locks the row and takes the numbers: $1 recorded_at, $2 how many journal
@@ -84,6 +89,9 @@ TAKE_NUMBERS = """UPDATE log_head SET "commit" = "commit" + 1, recorded_at = $1,
     journal = journal + $2, outbox = outbox + $3
     WHERE id = 1 AND epoch = $4 AND recorded_at <= $1
     RETURNING "commit", journal - $2, outbox - $3, tree_size, tree"""
+# The same for who owns nothing and only appends entries; $1 is how many messages.
+TAKE_ENTRIES = """UPDATE log_head SET "commit" = "commit" + 1, outbox = outbox + $1
+    WHERE id = 1 RETURNING "commit", outbox - $1, tree_size, tree"""
 HEAD = "SELECT epoch, recorded_at FROM log_head WHERE id = 1"
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ANY($1::bigint[]) AND published = 0"
@@ -95,6 +103,24 @@ def numbered(text: str) -> str:
     """A text with `?` for its parameters, with PostgreSQL's `$1`, `$2`, … instead."""
     place = count(1)
     return sub(r"\?", lambda _: f"${next(place)}", text)
+
+
+FINISH_ORDER = numbered(FINISH)
+ERASURES = tuple(
+    each.replace("?", "$1")
+    for each in erasures(
+        "''::bytea",
+        """position(convert_to('"' || ? || '"', 'UTF8') IN raw) > 0
+        OR right(subject, length(?) + 1) = '.' || ?""",
+    )
+)
+# An UPDATE leaves the former row in its page. Where that discloses something, the table is written
+# anew; elsewhere (sealed snapshots, messages that say nothing clinical) the room is given free.
+SCRUBS = (
+    "VACUUM FULL patient_keys",
+    "VACUUM FULL parked",
+    "VACUUM patients, ledger, outbox",
+)
 
 
 @cache

@@ -10,13 +10,17 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    Known,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
     PolicyRow,
     Store,
+    Vitals,
 )
+from pathway.store.migrate import check
 
 PAGE = 256  # rows read at a time when streaming
 LAST = 2**62  # beyond every number
@@ -39,6 +43,7 @@ class SqlStore(Store):
     _work: Line
     _side: Line
     _looks: Line
+    _epoch: int | None
 
     @abstractmethod
     async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
@@ -46,10 +51,10 @@ class SqlStore(Store):
 
     # -- the hot path --------------------------------------------------------------------------
 
-    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-        """Digests of those of the (source, id) pairs that are journaled already."""
+    async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
+        """Those of the (source, id) pairs that are journaled already."""
         rows = await self._find(sql.KNOWN, ids)
-        return {(source, id_): digest for source, id_, digest in rows}
+        return {(source, id_): Known(patient, raw) for source, id_, patient, raw in rows}
 
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
@@ -122,13 +127,12 @@ class SqlStore(Store):
             if len(page) < PAGE:
                 return
 
-    async def checkpoints(self) -> AsyncIterator[CheckpointRow]:
-        """Every signed tree head, by size."""
-        last = -1
-        while page := await self._looks.fetch(sql.CHECKPOINTS, last, PAGE):
+    async def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
+        """Signed tree heads with size > after, by size."""
+        while page := await self._looks.fetch(sql.CHECKPOINTS, after, PAGE):
             for row in page:
                 yield CheckpointRow(*row)
-            last = page[-1][0]
+            after = page[-1][0]
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""
@@ -145,6 +149,17 @@ class SqlStore(Store):
             for row in page:
                 yield JournalRow(*row[:-1])
             last = page[-1][-1]
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def orders(self, limit: int) -> list[Order]:
+        """Orders that are neither done nor refused, the oldest first."""
+        return [Order(*row) for row in await self._side.fetch(sql.ORDERS, limit)]
+
+    async def order(self, id: str) -> Order | None:  # noqa: A002 - the column's name
+        """One order; None if there is none of that id."""
+        rows = await self._looks.fetch(sql.ORDER, id)
+        return Order(*rows[0]) if rows else None
 
     # -- the relay and the scheduler -----------------------------------------------------------
 
@@ -200,6 +215,12 @@ class SqlStore(Store):
         (row,) = await self._looks.fetch(sql.COUNTS)
         names = ("journal", "patients", "outbox", "unpublished", "parked")
         return dict(zip(names, row, strict=True))
+
+    async def vitals(self, now: int) -> Vitals:
+        """How the database is doing; raises StoreError, also if its schema is no longer ours."""
+        ((revision, epoch, *rest),) = await self._side.fetch(sql.VITALS, now)
+        check(revision)
+        return Vitals(epoch == self._epoch, *rest)
 
     # -- parked events -------------------------------------------------------------------------
 

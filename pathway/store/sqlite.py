@@ -6,21 +6,34 @@ other owns a connection for looking, so that no long look delays a commit.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pathway.store import sqlite_statements as sql
-from pathway.store.base import CheckpointRow, Commit, OutboxRow
+from pathway.store.base import (
+    Announcement,
+    AuditRow,
+    CheckpointRow,
+    Commit,
+    Order,
+    OutboxRow,
+)
 from pathway.store.errors import SchemaBehindError, StaleOwnerError, StoreError
 from pathway.store.migrate import check
 from pathway.store.sql import SqlStore
-from pathway.store.sqlite_commit import write
-from pathway.store.sqlite_connection import connect, prepare_writer, revision, transaction
+from pathway.store.sqlite_commit import append, write
+from pathway.store.sqlite_connection import (
+    connect,
+    prepare_writer,
+    revision,
+    transaction,
+    truncate_wal,
+)
 from pathway.store.sqlite_thread import ConnectionThread
-from pathway.store.statements import Lookup
+from pathway.store.statements import FINISH, Lookup
 from pathway.store.url import sqlite_path
 
 
@@ -100,6 +113,35 @@ class SqliteStore(SqlStore):
         if self._epoch is None:
             raise StaleOwnerError("nobody claimed this store: call claim() before commit()")
         return await self._work.run(partial(write, epoch=self._epoch, commit=commit))
+
+    async def append(self, entries: Sequence[AuditRow], announcement: Announcement) -> None:
+        """Append to the audit log alone, in a commit of its own; for who owns nothing."""
+        await self._work.run(partial(append, entries=entries, announcement=announcement))
+
+    async def give(self, orders: Sequence[Order]) -> None:
+        """Keep new orders, durably."""
+
+        def put(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                connection.executemany(sql.PUT_ORDER, map(astuple, orders))
+
+        await self._work.run(put)
+
+    async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
+        """Note that a committed order is done."""
+
+        def note(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                connection.execute(FINISH, (id,))
+
+        await self._work.run(note)
+
+    async def scrub(self) -> None:
+        """Let nothing that was destroyed stay readable in the database's own files.
+
+        `secure_delete` has overwritten it in the pages; the WAL still holds their former state.
+        """
+        await self._work.run(truncate_wal)
 
     async def _find(self, lookup: Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
         def find(connection: sqlite3.Connection) -> list[Any]:

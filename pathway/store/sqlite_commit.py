@@ -1,7 +1,7 @@
 """One commit on SQLite: every row of a micro-batch, in one transaction."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.store import sqlite_statements as sql
 from pathway.store.base import (
+    Announcement,
     AuditRow,
     Commit,
     JournalRow,
     KeyRow,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -36,6 +38,7 @@ PARKED = _values(ParkedRow, "recorded_at")
 POLICY = _values(PolicyRow)
 ENTRY = _values(AuditRow, "commit", "sequence")
 KEY = _values(KeyRow)
+ORDER = _values(Order)
 
 
 def write(
@@ -55,6 +58,9 @@ def write(
         if recorded_at < last_recorded_at:
             raise ClockWentBackError(f"{recorded_at} is before {last_recorded_at}")
         number = last + 1
+        if commit.erased is not None:
+            for statement in sql.ERASURES:
+                connection.execute(statement, (commit.erased,))
         grown = _append(connection, commit, number, Tree.load(*tree))
         sent = _positioned(commit, messages, grown)
         connection.executemany(sql.ADD_JOURNAL, _journal(commit, number, entries))
@@ -66,10 +72,25 @@ def write(
         )
         connection.executemany(sql.ADD_POLICY, map(POLICY, commit.policies))
         connection.executemany(sql.ADD_KEY, map(KEY, commit.keys))
+        connection.executemany(sql.PUT_ORDER, map(ORDER, commit.orders))
         counts = (entries + len(commit.journal), messages + len(sent))
         moved = (number, recorded_at, *counts, grown.size, grown.dump())
         connection.execute(sql.MOVE_HEAD, moved)
     return number, recorded_at, sent
+
+
+def append(
+    connection: sqlite3.Connection, entries: Sequence[AuditRow], announcement: Announcement
+) -> None:
+    """Write entries and their announcement, whoever owns the database."""
+    told = Commit(announcement.recorded_at, entries=list(entries), announcement=announcement)
+    with transaction(connection):
+        last, _, _, _, messages, *tree = connection.execute(sql.HEAD).fetchone()
+        grown = _append(connection, told, last + 1, Tree.load(*tree))
+        sent = _positioned(told, messages, grown)
+        connection.executemany(sql.ADD_OUTBOX, map(OUTBOX, sent))
+        moved = (last + 1, messages + len(sent), grown.size, grown.dump())
+        connection.execute(sql.MOVE_TREE, moved)
 
 
 def _append(connection: sqlite3.Connection, commit: Commit, number: int, tree: Tree) -> Tree:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from pathway.store.errors import StoreError
+from pathway.store.errors import StoreError, StoreLockedError
 
 CACHE = -64 * 1024  # KiB, by SQLite's sign convention
 CHECKPOINT = 4000  # pages of WAL (32 MB) between checkpoints: each costs two fsyncs more
@@ -27,17 +27,26 @@ def connect(
 ) -> sqlite3.Connection:
     """A connection that never begins a transaction by itself; `busy_timeout` in seconds."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout)
+    if mode == "rw":
+        connection.execute("PRAGMA secure_delete=ON")  # an erased patient leaves no bytes behind
+    return connection
 
 
 def prepare_writer(connection: sqlite3.Connection) -> None:
     """Make a connection fit for the worker's writing; raises StoreError without WAL."""
     require_wal(connection)
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA secure_delete=ON")  # an erased patient leaves no bytes behind
     connection.execute(f"PRAGMA cache_size={CACHE}")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
     connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT}")
+
+
+def truncate_wal(connection: sqlite3.Connection) -> None:
+    """Put all that is committed into the file and empty the WAL; raises if readers hold it."""
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StoreLockedError("readers hold the WAL")
 
 
 def require_wal(connection: sqlite3.Connection) -> None:

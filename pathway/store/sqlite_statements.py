@@ -13,6 +13,7 @@ from pathway.store.base import (
     JournalRow,
     KeyRow,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -21,10 +22,12 @@ from pathway.store.base import (
 )
 from pathway.store.statements import (
     CHECKPOINT_KEPT,
+    ORDER_MOVED,
     PARKED_BEFORE,
     POLICY_KNOWN,
     Lookup,
     columns,
+    erasures,
     replaced,
 )
 
@@ -46,12 +49,20 @@ ADD_ENTRY = _insert("audit", AuditRow)
 ADD_LEAVES = "INSERT INTO audit_leaves (start, hashes) VALUES (?, ?)"
 ADD_NODE = "INSERT INTO audit_nodes (level, place, hash) VALUES (?, ?, ?)"
 ADD_KEY = _insert("patient_keys", KeyRow)
+PUT_ORDER = _insert("orders", Order) + ORDER_MOVED
+ERASURES = erasures(
+    "x''",
+    """instr(raw, CAST('"' || ?1 || '"' AS BLOB)) > 0
+    OR substr(subject, -length(?1) - 1) = '.' || ?1""",
+)
 ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
 
 HEAD = """SELECT "commit", recorded_at, epoch, journal, outbox, tree_size, tree
     FROM log_head WHERE id = 1"""
 MOVE_HEAD = """UPDATE log_head SET "commit" = ?, recorded_at = ?, journal = ?, outbox = ?,
     tree_size = ?, tree = ? WHERE id = 1"""
+MOVE_TREE = """UPDATE log_head SET "commit" = ?, outbox = ?, tree_size = ?, tree = ?
+    WHERE id = 1"""
 EPOCH = "SELECT epoch FROM log_head WHERE id = 1"
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ?"

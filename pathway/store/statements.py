@@ -12,6 +12,7 @@ from pathway.store.base import (
     CheckpointRow,
     JournalRow,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -37,6 +38,22 @@ def replaced(row: type, *key: str) -> str:
 PARKED_BEFORE = " ON CONFLICT (stream_sequence) DO NOTHING"
 POLICY_KNOWN = " ON CONFLICT (digest) DO NOTHING"
 CHECKPOINT_KEPT = " ON CONFLICT (size) DO NOTHING"
+
+
+def erasures(nothing: str, parked: str) -> tuple[str, ...]:
+    """What goes when a patient is erased; the patient's key is the one parameter of each.
+
+    `nothing` is an empty value of bytes, `parked` the condition for messages that name the
+    patient, in their subject or in their payload.
+    """
+    return (
+        f"UPDATE patient_keys SET wrapped = {nothing} WHERE patient = ?",
+        "DELETE FROM patients WHERE patient = ?",
+        "DELETE FROM ledger WHERE patient = ?",
+        f"UPDATE outbox SET body = {nothing}, published = 1 WHERE patient = ?",
+        f"UPDATE parked SET raw = {nothing} WHERE {parked}",
+    )
+
 
 LAST_RECORDED_AT = "SELECT recorded_at FROM log_head WHERE id = 1"
 JOURNAL = f"SELECT {columns(JournalRow)} FROM journal WHERE patient = ? ORDER BY seq"
@@ -71,9 +88,25 @@ PATIENT_KEYS = "SELECT patient FROM patients WHERE patient > ? ORDER BY patient 
 POLICIES = f"SELECT {columns(PolicyRow)} FROM policies ORDER BY name, version, digest"
 PARKED = f"SELECT {columns(ParkedRow)} FROM parked ORDER BY stream_sequence"
 PARKED_ONE = f"SELECT {columns(ParkedRow)} FROM parked WHERE stream_sequence = ?"
+ORDER_MOVED = replaced(Order, "id")
+FINISH = "UPDATE orders SET state = 'done' WHERE id = ? AND state = 'committed'"
+ORDERS = f"""SELECT {columns(Order)} FROM orders
+    WHERE state IN ('open', 'committed') ORDER BY given_at, id LIMIT ?"""
+ORDER = f"SELECT {columns(Order)} FROM orders WHERE id = ?"
 COUNTS = """SELECT (SELECT COUNT(*) FROM journal), (SELECT COUNT(*) FROM patients),
     (SELECT COUNT(*) FROM outbox), (SELECT COUNT(*) FROM outbox WHERE published = 0),
     (SELECT COUNT(*) FROM parked)"""
+
+
+VITALS = """SELECT (SELECT MAX(version_num) FROM alembic_version), epoch,
+    (SELECT COUNT(*) FROM outbox WHERE published = 0),
+    (SELECT recorded_at FROM outbox WHERE published = 0 ORDER BY position LIMIT 1),
+    (SELECT COUNT(*) FROM parked),
+    (SELECT COUNT(*) FROM patients WHERE next_due IS NOT NULL AND next_due <= ?),
+    tree_size,
+    COALESCE((SELECT MAX(size) FROM checkpoints), 0),
+    (SELECT recorded_at FROM checkpoints ORDER BY size DESC LIMIT 1)
+    FROM log_head WHERE id = 1"""
 
 
 def message_pages(patient: str | None, since: int | None) -> tuple[str, tuple[object, ...]]:
@@ -115,7 +148,7 @@ class Lookup:
         )
 
 
-KNOWN = Lookup("source, id, digest", "journal", ("source", "id"))
+KNOWN = Lookup("source, id, patient, raw", "journal", ("source", "id"))
 PATIENTS = Lookup(columns(PatientRow), "patients", ("patient",))
 IDENTITIES = Lookup("DISTINCT patient, identity", "journal", ("patient", "identity"))
 LEDGER = Lookup(columns(LedgerRow), "ledger", ("patient", "key"))

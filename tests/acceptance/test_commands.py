@@ -4,6 +4,7 @@ import json
 import stat
 from collections import Counter
 from pathlib import Path
+from urllib.request import urlopen
 
 from jsonschema import Draft202012Validator
 
@@ -129,8 +130,18 @@ def test_a_restart_goes_on_with_its_data(tmp_path: Path) -> None:
 def test_the_endpoints_are_for_the_owner_alone(up: Up) -> None:
     assert stat.S_IMODE(up.endpoints_file.stat().st_mode) == 0o600
     endpoints = json.loads(up.endpoints_file.read_text())
-    assert set(endpoints) == {"broker", "database", "board"}
+    assert set(endpoints) == {"broker", "database", "board", "metrics"}
     assert endpoints["broker"] not in up.said
+
+
+def test_its_health_and_its_numbers_can_be_asked_for(up: Up) -> None:
+    up.publish(event(new_patient(), "referral.received"))
+    assert up.run("health") == Result(0, "ready\n", "")
+    url = json.loads(up.endpoints_file.read_text())["metrics"]
+    with urlopen(url) as answer:  # noqa: S310 - of ours
+        page = answer.read().decode()
+    applied = 'pathway_events_total{outcome="applied",type="care.referral.received.v1"}'
+    assert float(page.split(f"{applied} ")[1].split()[0]) >= 1
 
 
 def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:

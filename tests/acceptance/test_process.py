@@ -1,7 +1,9 @@
 """The worker as a process beside a broker of its own: killed, stopped, started early."""
 
 import asyncio
+import os
 import random
+import re
 import signal
 import socket
 from collections import Counter
@@ -26,7 +28,7 @@ from pathway.shelf import PolicyShelf
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from schemas.instants import parse_instant
-from tests.acceptance.commands import PATIENCE, POLL, Running, pathway, rows, settled
+from tests.acceptance.commands import PATIENCE, POLL, Result, Running, pathway, rows, settled
 from tests.acceptance.downstream import assert_complete, read
 from tests.acceptance.events import admission, encode
 from tests.keys import MASTER_TEXT, vault
@@ -286,3 +288,44 @@ async def test_a_worker_that_was_replaced_ends_and_says_so(
     await eventually(lambda: not first.alive)
     assert first.process.returncode == 1
     assert "error[stale_owner]" in first.said
+
+
+# -- asked how it is -------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("migrated")
+async def test_its_health_goes_with_its_broker(broker: EmbeddedNats, start: Start) -> None:
+    worker = start(http_port="0")
+    await asyncio.to_thread(worker.await_said, "metrics_serving")
+    (found,) = re.findall(r'"url": "(http://127\.0\.0\.1:(\d+))/metrics"', worker.said)
+    url, number = found
+
+    def health(*more: str) -> Result:
+        return pathway("health", "--url", url, *more)
+
+    early = await asyncio.to_thread(health)
+    assert (early.code, early.error) == (1, "not_ready")
+    assert "worker (starting), broker (broker_unreachable)" in early.err
+    assert (await asyncio.to_thread(health, "--live")).out == "alive\n"
+
+    await broker.start()
+    await eventually(lambda: health() == Result(0, "ready\n", ""))
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGKILL)
+    await eventually(lambda: "broker (broker_unreachable)" in health().err)
+    await broker.stop()
+    await broker.start()
+    await eventually(lambda: pathway("health", http_port=number).out == "ready\n")
+
+    assert await asyncio.to_thread(worker.stop) == 0
+    gone = await asyncio.to_thread(health)
+    assert (gone.code, gone.error) == (1, "no_answer")
+
+
+async def test_a_port_for_its_probes_that_is_taken_is_named(
+    broker: EmbeddedNats, database: Path, port: int
+) -> None:
+    await broker.start()  # on that port
+    urls = {"broker_url": broker.url, "database_url": f"sqlite:///{database}"}
+    taken = await asyncio.to_thread(pathway, "worker", **urls, http_port=str(port))
+    assert (taken.code, taken.error) == (1, "port_unavailable")

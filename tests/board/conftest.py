@@ -40,7 +40,9 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """The story's patient, and a cohort in the middle of its treatment."""
-    with running_up(tmp_path_factory.mktemp("board"), clock=NOW, settle="0.1") as running:
+    with running_up(
+        tmp_path_factory.mktemp("board"), clock=NOW, settle="0.1", checkpoint_every="0.2"
+    ) as running:
         bodies = [message.body for message in story(date(2026, 1, 5))]
         taken_back = next(n for n, body in enumerate(bodies) if b"care.event.retracted" in body)
         cohorts = cohort(16, 7, date(2025, 12, 29), until=parse_instant(NOW))

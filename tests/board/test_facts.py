@@ -28,7 +28,7 @@ def row(kind: str, id_: str, at: int, commit: int, **data: Any) -> JournalRow:  
     raw = json.dumps(fields).encode()
     fact = inbound.reread(raw)
     return JournalRow(
-        fact.source, id_, "p1", fact.type, fact.identity, fact.revision, at, b"", raw, "", commit, T
+        fact.source, id_, "p1", fact.type, fact.identity, fact.revision, at, raw, "", commit, T
     )
 
 

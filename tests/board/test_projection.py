@@ -78,7 +78,7 @@ async def test_the_census_is_the_stores(store: Store, reader: BoardReader) -> No
 
 
 async def test_what_stands_is_what_the_timelines_say(store: Store, reader: BoardReader) -> None:
-    for patient, row in (await store.patients(list(reader.projection.people))).items():
+    for patient, row in (await vault(store).snapshots(reader.projection.people)).items():
         messages = [each async for each in store.messages(patient)]
         told = timeline(patient, records.load(row.snapshot), messages)
         stands = {a["alert_id"] for a in told["alerts"] if a["status"] == "standing"}

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
-from handlers.app import Worker
+from handlers.app import Beside, Worker
 from handlers.embedded import EmbeddedNats
 from handlers.settings import Settings
 from handlers.streams import StreamNames
@@ -66,10 +66,16 @@ class Clinic:
 
         await self.client.subscribe(self.names.out_subject, cb=hear)
 
-    def worker(self, **settings: Any) -> Worker:  # noqa: ANN401 - settings as they are
+    def worker(
+        self,
+        first: Sequence[Beside] = (),
+        database: str | None = None,
+        **settings: Any,  # noqa: ANN401 - settings as they are
+    ) -> Worker:
+        """A worker of this program, on its own database or another."""
         chosen = {"clock": CLOCK, "settle": 0.05, "prefix": self.names.prefix} | settings
         chosen = {"master_key": MASTER_TEXT} | chosen
-        return Worker(Settings(**chosen), self.server.url, self.database)
+        return Worker(Settings(**chosen), self.server.url, database or self.database, first=first)
 
     @asynccontextmanager
     async def working(self, worker: Worker | None = None, **settings: Any) -> AsyncIterator[Worker]:  # noqa: ANN401

@@ -145,7 +145,7 @@ async def _left(store: SqliteStore) -> _Database:
     async for patient in store.patient_keys():
         left.journal[patient] = await opened.journal(patient)
         left.ledger[patient] = await store.ledger_of(patient)
-        left.patients |= await store.patients([patient])
+        left.patients |= await opened.snapshots([patient])
     async for row in store.messages():
         left.outbox.setdefault(row.patient, []).append(row)
     return left

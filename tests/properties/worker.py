@@ -117,7 +117,6 @@ class MemoryWorker:
                 event.identity,
                 event.revision,
                 event.time,
-                event.digest,
                 event.raw,
                 self.pinned.digest,
                 commit,

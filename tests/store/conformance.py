@@ -7,12 +7,22 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
 from pathway.audit.tree import Tree, leaf_hash
-from pathway.store.base import CheckpointRow, Commit, JournalRow, KeyRow, OutboxRow, Store
+from pathway.store.base import (
+    CheckpointRow,
+    Commit,
+    JournalRow,
+    KeyRow,
+    Known,
+    OutboxRow,
+    ParkedRow,
+    Store,
+    Vitals,
+)
 from pathway.store.errors import (
     ClockWentBackError,
     ConflictError,
@@ -23,7 +33,19 @@ from pathway.store.errors import (
 from pathway.store.open import open_store
 
 from .processes import another, look_on, write_on
-from .rows import SOURCE, Announced, entry, full, message, poison, rules, said, snapshot, told
+from .rows import (
+    SOURCE,
+    Announced,
+    entry,
+    full,
+    message,
+    order,
+    poison,
+    rules,
+    said,
+    snapshot,
+    told,
+)
 
 EMPTY = {"journal": 0, "patients": 0, "outbox": 0, "unpublished": 0, "parked": 0}
 SIZE = 16  # journal rows of a `full` commit
@@ -141,7 +163,7 @@ class StoreConformance:
         names = [f"1-{position}" for position in range(MANY)]
         none = [f"2-{position}" for position in range(MANY)]
         known = await store.known([(SOURCE, name) for name in names + none])
-        assert known == {(SOURCE, name): entry(name).digest for name in names}
+        assert known == {(SOURCE, name): Known(f"p{name}", entry(name).raw) for name in names}
         pairs = [(f"p{name}", entry(name).identity) for name in names + none]
         assert await store.identities(pairs) == set(pairs[:MANY])
         ledger = await store.ledger([(f"p{name}", "k") for name in names + none])
@@ -233,11 +255,85 @@ class StoreConformance:
             await store.commit(Commit(2, keys=[KeyRow("p1", b"other")]))
         assert await store.keys(["p1"]) == {"p1": b"1"}
 
+    async def test_entries_are_appended_by_who_owns_nothing(self, store: Store, url: str) -> None:
+        await store.commit(Commit(100, outbox=[message("m")], entries=[told("a")]))
+        reader = open_store(url)
+        await reader.open()
+        try:
+            await reader.append([told("look")], Announced(7))
+        finally:
+            await reader.close()
+        assert [(row.leaf, row.commit) async for row in store.entries()] == [
+            (b"a", 1),
+            (b"look", 2),
+        ]
+        assert (await store.tree()).size == 2
+        assert [(row.id, row.recorded_at) for row in await store.unpublished(9, after=1)] == [
+            ("audit-2", 7)
+        ]
+        assert await store.last_recorded_at() == 100, "a reader's clock is not the worker's"
+        number, _, sent = await store.commit(Commit(100, outbox=[message("n")]))
+        assert (number, sent[0].position) == (3, 3)
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def test_orders_are_kept_until_they_are_done(self, store: Store) -> None:
+        later, first = order("2", 9), order("1", 5)
+        await store.give([later])
+        await store.give([first])
+        assert await store.orders(9) == [first, later]
+        await store.commit(Commit(1, orders=[replace(first, state="committed")]))
+        await store.commit(Commit(2, orders=[replace(later, state="refused", detail="why")]))
+        assert await store.orders(9) == [replace(first, state="committed")]
+        await store.finish("1")
+        await store.finish("2")
+        assert await store.orders(9) == []
+        assert await store.order("1") == replace(first, state="done")
+        assert await store.order("2") == replace(later, state="refused", detail="why")
+        assert await store.order("3") is None
+
+    async def test_nothing_but_the_log_is_left_of_who_is_erased(self, store: Store) -> None:
+        for number, patient in enumerate(("p1", "p2", "p11"), start=1):
+            await store.commit(
+                Commit(
+                    number,
+                    journal=[entry(patient, patient)],
+                    patients=[snapshot(patient, next_due=3)],
+                    ledger=[said(patient, "k")],
+                    outbox=[message(f"m-{patient}", patient)],
+                    parked=[replace(poison(number), subject=f"care.events.x.y.{patient}")],
+                    entries=[told(patient, patient)],
+                    keys=[KeyRow(patient, patient.encode())],
+                )
+            )
+        named = ParkedRow(9, "care.events.x.y.p2", "bad_time", "", None, None, b'{"subject":"p1"}')
+        await store.commit(Commit(4, parked=[named]))
+        await store.commit(Commit(5, outbox=[message("erased", "p1", 2)], erased="p1"))
+        await store.scrub()
+        assert await store.keys(["p1", "p2", "p11"]) == {"p1": b"", "p2": b"p2", "p11": b"p11"}
+        assert (await store.patients(["p1", "p2", "p11"])).keys() == {"p2", "p11"}
+        assert await store.due(9, 9) == ["p11", "p2"]
+        assert await store.ledger_of("p1") == {}
+        assert await store.ledger_of("p2") != {}
+        body = message("m").body
+        assert {row.id: row.body async for row in store.messages()} == {
+            "m-p1": b"",
+            "m-p2": body,
+            "m-p11": body,
+            "erased": body,
+        }
+        assert [row.id for row in await store.unpublished(9)] == ["m-p2", "m-p11", "erased"]
+        payloads = {row.stream_sequence: row.raw for row in await store.parked()}
+        assert payloads == {1: b"", 2: b"\xff", 3: b"\xff", 9: b""}
+        assert len(await store.journal("p1")) == 1
+        assert [row.patient async for row in store.entries()] == ["p1", "p2", "p11"]
+
     async def test_a_checkpoint_is_kept_once(self, store: Store) -> None:
         for size, note in ((3, b"three"), (1, b"one"), (3, b"other")):
             await store.keep_checkpoint(CheckpointRow(size, note, 7))
         found = [row async for row in store.checkpoints()]
         assert found == [CheckpointRow(1, b"one", 7), CheckpointRow(3, b"three", 7)]
+        assert [row.size async for row in store.checkpoints(1)] == [3]
 
     async def test_the_whole_journal_is_read_in_order(self, store: Store) -> None:
         for number in range(1, 4):
@@ -293,6 +389,32 @@ class StoreConformance:
         assert await store.messages_after(0, 10) == sent
         assert await store.messages_after(2, 2) == sent[2:4]
         assert await store.messages_after(5, 10) == []
+
+    async def test_vitals_tell_how_the_database_is_doing(self, store: Store, url: str) -> None:
+        empty = await store.vitals(0)
+        assert astuple(empty) == (True, 0, None, 0, 0, 0, 0, None)
+        late = [snapshot(f"late{due}", next_due=due) for due in (5, 6, 7)]
+        await store.commit(replace(full(1, size=3), patients=late))
+        await store.commit(full(2, size=4))
+        await store.mark_published([1, 2, 3, 5])
+        await store.keep_checkpoint(CheckpointRow(3, b"three", 9))
+        found = await store.vitals(6)
+        assert found == Vitals(
+            owned=True,
+            unpublished=3,
+            oldest=2,
+            parked=2,
+            due=2,
+            entries=7,
+            signed=3,
+            signed_at=9,
+        )
+        other = open_store(url)
+        await other.open()
+        await other.claim()
+        assert not (await store.vitals(6)).owned
+        assert (await other.vitals(6)).owned
+        await other.close()
 
     async def test_parked_rows_are_kept_once_and_discarded(self, store: Store) -> None:
         await store.commit(Commit(1, parked=[poison(7), poison(3)]))

@@ -1,7 +1,5 @@
 """Rows for tests, each with only what the test is about."""
 
-from hashlib import sha256
-
 from pathway.audit.tree import Tree
 from pathway.store.base import (
     AuditRow,
@@ -9,6 +7,7 @@ from pathway.store.base import (
     JournalRow,
     KeyRow,
     LedgerRow,
+    Order,
     OutboxRow,
     ParkedRow,
     PatientRow,
@@ -27,7 +26,6 @@ def entry(id_: str, patient: str = "p1", *, identity: str = "", source: str = SO
         identity=identity or f"{source}|care.screening.started.v1|{id_}",
         revision=0,
         time=1_600_000_000_000_000,
-        digest=sha256(id_.encode()).digest(),
         raw=b'{"id": "' + id_.encode() + b'"}',
         policy="d1",
     )
@@ -58,8 +56,15 @@ def told(text: str, patient: str | None = "p1") -> AuditRow:
     return AuditRow(patient, text.encode(), b"\x00" + text.encode())
 
 
+def order(id_: str, given_at: int) -> Order:
+    return Order(id_, "erase", "p1", b"{}", given_at)
+
+
 class Announced:
     """Tells the head's size."""
+
+    def __init__(self, recorded_at: int = 0) -> None:
+        self.recorded_at = recorded_at
 
     def __len__(self) -> int:
         return 1

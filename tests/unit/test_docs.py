@@ -27,7 +27,8 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ERROR_CODE = re.compile(
-    r"""\bcode\s*=\s*"([a-z_]+)" | (?:Finding|EmbeddedError|_fail)\(\s*"([a-z_]+)" """, re.VERBOSE
+    r"""\bcode\s*=\s*"([a-z_]+)" | (?:Finding|EmbeddedError|RefusedError|_fail)\(\s*"([a-z_]+)" """,
+    re.VERBOSE,
 )
 
 

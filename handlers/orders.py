@@ -1,0 +1,111 @@
+"""The worker's to-do list: what people told it to do, durable until it is done."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import nats.errors
+import structlog
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
+
+from handlers.streams import StreamNames
+from pathway.erasure import message_id
+from pathway.process import Processor
+from pathway.store.base import Order, OrderState
+from pathway.store.errors import StaleOwnerError, StoreError
+
+log = structlog.get_logger()
+
+POLL: Final = 0.5  # seconds between looks
+RETRY: Final = 2.0  # seconds, while database or broker do not answer
+AT_ONCE: Final = 100  # orders read at a time
+
+
+class Orders:
+    """Carries orders out, one after another; `run` in a task.
+
+    `forget` is told of a patient of whom nothing may be held or sent any more.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        names: StreamNames,
+        stream: Callable[[], JetStreamContext],
+        forget: Callable[[str], None],
+        committed: Callable[[], None],
+    ) -> None:
+        self._processor = processor
+        self._names = names
+        self._stream = stream
+        self._forget = forget
+        self._committed = committed
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Finish the order in hand."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Carry out what is ordered until stopped. Raises StaleOwnerError."""
+        while not self._stopping.is_set():
+            try:
+                for order in await self._processor.store.orders(AT_ONCE):
+                    await self._carry_out(order)
+                pause = POLL
+            except StaleOwnerError:
+                raise
+            except StoreError as error:
+                log.warning("orders_wait", code=error.code)
+                pause = RETRY
+            except (APIError, nats.errors.Error, TimeoutError, OSError) as error:
+                log.warning("orders_wait", code="broker_unavailable", reason=type(error).__name__)
+                pause = RETRY
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+
+    async def _carry_out(self, order: Order) -> None:
+        log.info("order", order=order.id, kind=order.kind, patient=order.patient)
+        if order.state == OrderState.OPEN:
+            self._forget(order.patient)
+            await self._processor.erase(order)
+            self._committed()
+        kept = await self._processor.store.order(order.id)
+        if kept is not None and kept.state == OrderState.COMMITTED:
+            await self._erase_at_broker(order.patient)
+            await self._processor.store.scrub()
+            await self._processor.store.finish(order.id)
+            log.info("patient_erased", patient=order.patient)
+
+    async def _erase_at_broker(self, patient: str) -> None:
+        """Once the erasure is told, overwrite every other message about the patient."""
+        last = await self._told(patient)
+        names = self._names
+        await self._overwrite(names.events, f"{names.prefix}.events.*.*.{patient}", None)
+        await self._overwrite(names.out, f"{names.prefix}.out.*.{patient}", last)
+
+    async def _told(self, patient: str) -> int:
+        """The stream's sequence of the message that tells of the erasure, once it is there."""
+        subject = f"{self._names.prefix}.out.transition.{patient}"
+        while not self._stopping.is_set():
+            with suppress(NotFoundError):
+                message = await self._stream().get_last_msg(self._names.out, subject)
+                if (message.headers or {}).get("Nats-Msg-Id") == message_id(patient):
+                    return int(message.seq or 0)
+            await asyncio.sleep(0.05)
+        raise TimeoutError
+
+    async def _overwrite(self, stream: str, subject: str, keep: int | None) -> None:
+        """Delete messages of a subject one by one: so the server overwrites their bytes."""
+        js, sequence = self._stream(), 1
+        while True:
+            try:
+                found = await js.get_msg(stream, seq=sequence, subject=subject, next=True)
+            except NotFoundError:
+                return
+            sequence = int(found.seq or 0) + 1
+            if found.seq != keep:
+                await js.delete_msg(stream, int(found.seq or 0))
