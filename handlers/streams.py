@@ -87,8 +87,8 @@ async def declare(
 async def take_over(js: JetStreamContext, names: StreamNames, ack_wait: float = ACK_WAIT) -> None:
     """Begin with a fresh consumer: what a former owner left unacknowledged comes at once.
 
-    Otherwise it would wait for `ack_wait` seconds, and then come out of order. Only the database's one
-    owner may do this; the journal recognizes what had been committed.
+    Otherwise it would wait for `ack_wait` seconds, and then come out of order. Only the
+    database's one owner may do this; the journal recognizes what had been committed.
     """
     with suppress(NotFoundError):
         await js.delete_consumer(names.events, DURABLE)

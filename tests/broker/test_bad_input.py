@@ -58,7 +58,6 @@ BAD = [
     Bad("ours", Reason.INTERNAL_TYPE, of(type="care.time.advanced.v1"), "time.advanced.P"),
     Bad("no patient", Reason.BAD_PATIENT_KEY, without("subject"), f"{KIND}._", patient="_"),
     Bad("a room", Reason.BAD_PATIENT_KEY, of(subject="room 12, bed 3")),
-    Bad("nobody", Reason.BAD_PATIENT_KEY, of(subject="_"), f"{KIND}._", patient="_"),
     Bad("another patient", Reason.SUBJECT_MISMATCH, of(subject="somebody-else")),
     Bad("another kind", Reason.SUBJECT_MISMATCH, of(), "contact.made.P"),
     Bad("65 KiB", Reason.TOO_LARGE, of(note="." * 65 * 1024)),

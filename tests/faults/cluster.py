@@ -36,7 +36,7 @@ class Cluster:
         for name in NAMES:
             self.start_node(name)
         async with asyncio.timeout(60):
-            while not await self._ready():
+            while not await self._ready():  # noqa: ASYNC110 - other processes' state
                 await asyncio.sleep(0.1)
 
     def start_node(self, name: str) -> None:

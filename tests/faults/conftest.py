@@ -53,9 +53,7 @@ def sqlite(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def scene(
-    broker: EmbeddedNats, sqlite: str, make_scene: MakeScene
-) -> AsyncIterator[Scene]:
+async def scene(broker: EmbeddedNats, sqlite: str, make_scene: MakeScene) -> AsyncIterator[Scene]:
     """The ordinary one: a broker, a SQLite file, a connected sender, and nobody at work."""
     made = make_scene(broker.url, sqlite)
     await made.sender.open()

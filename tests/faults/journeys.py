@@ -75,7 +75,9 @@ JOURNEY: Final = (
     _decision(41, "step_down"),
     Step(60, "aftercare_plan.completed", {"plan_id": "ac-1"} | AFTERCARE),
     _decision(61, "aftercare"),
-    Step(90, "discharge.recorded", {"discharge_id": "d-1", "reason": "completed"} | BY, "discharged"),
+    Step(
+        90, "discharge.recorded", {"discharge_id": "d-1", "reason": "completed"} | BY, "discharged"
+    ),
 )
 
 
@@ -91,14 +93,21 @@ class Journeys:
     paths: dict[str, list[str]]
 
 
-def journeys(patients: int, first: str = "f", repeated: int = 40, spoiled: int = 50) -> Journeys:
+def journeys(
+    patients: int,
+    first: str = "f",
+    repeated: int = 40,
+    spoiled: int = 50,
+    longest: int = len(JOURNEY),
+) -> Journeys:
     """Every patient's journey up to a length of his own.
 
     Every `repeated`th message comes once more at the end, as it was; after every `spoiled`th comes
     one that nobody can read.
     """
     keys = [f"{first}-{number:04d}" for number in range(patients)]
-    lengths = {key: 5 + number * 7 % (len(JOURNEY) - 4) for number, key in enumerate(keys)}
+    spread = len(JOURNEY) - 4
+    lengths = {key: min(longest, 5 + place * 7 % spread) for place, key in enumerate(keys)}
     paths = {
         key: [step.leads_to for step in JOURNEY[: lengths[key]] if step.leads_to] for key in keys
     }
@@ -132,4 +141,3 @@ def event(patient: str, place: int) -> Sent:
         "data": step.data,
     }
     return Sent(f"care.events.{step.kind}.{patient}", json.dumps(fields).encode(), name)
-

@@ -18,9 +18,16 @@ Fields = dict[str, Any]
 DEEP: Final = 20_000
 INTERNAL: Final = ("care.time.advanced.v1", "care.policy.adopted.v1")
 STRANGE: Final[tuple[object, ...]] = (
-    None, True, -1, 2**63, 10**30, 1.5, 1e308, "", "\x00", "x" * 5000, "\u202e", [], [None], {}, {"a": 1},
-)  # fmt: skip
-HEADERS: Final = (b"\r\nX-\xff: \xfe", b" 503 \xff", b"\r\nStatus: 100", b"\r\nNats-Msg-Id: \xc3\x28")
+    *(None, True, -1, 2**63, 10**30, 1.5, 1e308),
+    *("", "\x00", "x" * 5000, "\u202e"),
+    *([], [None], {}, {"a": 1}),
+)
+HEADERS: Final = (
+    b"\r\nX-\xff: \xfe",
+    b" 503 \xff",
+    b"\r\nStatus: 100",
+    b"\r\nNats-Msg-Id: \xc3\x28",
+)
 UNIQUE: Final = b"-%d"  # the broker drops a message whose id it has just seen
 
 
@@ -109,6 +116,7 @@ class Kitchen:
             ({"type": self._chance.choice(INTERNAL)}, "internal_type"),
             ({"source": "/pathway/clock"}, "source_not_allowed"),
             ({"subject": "a.b"}, "bad_patient_key"),
+            ({"subject": "_"}, "bad_patient_key"),
             ({"subject": "x" * 65}, "bad_patient_key"),
             ({"subject": "\u0430"}, "bad_patient_key"),
             ({"subject": None}, "bad_patient_key"),

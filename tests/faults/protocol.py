@@ -9,7 +9,11 @@ async def speak(url: str, *lines: bytes) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     token = (parts.username or "").encode()
-    hello = b'CONNECT {"auth_token":"' + token + b'","verbose":false,"pedantic":false,"headers":true}\r\n'
+    hello = (
+        b'CONNECT {"auth_token":"'
+        + token
+        + b'","verbose":false,"pedantic":false,"headers":true}\r\n'
+    )
     writer.write(hello + b"".join(lines) + b"PING\r\n")
     await writer.drain()
     async with asyncio.timeout(10):

@@ -121,7 +121,7 @@ class Scene:
         """Wait for a condition; fails at once if the worker has ended instead."""
         worker = self.worker
         async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - another process's state
+            while not condition():
                 assert worker.alive, self.said
                 await asyncio.sleep(POLL)
 
@@ -133,7 +133,7 @@ class Scene:
     async def until_journaled(self, count: int, seconds: float = PATIENCE) -> None:
         """Wait until the journal has that many outside events."""
         async with asyncio.timeout(seconds):
-            while await self.journaled() < count:  # noqa: ASYNC110 - another process's state
+            while await self.journaled() < count:
                 assert self.worker.alive, self.said
                 await asyncio.sleep(POLL)
 
@@ -152,14 +152,14 @@ class Scene:
     async def until_quiet(self, seconds: float = PATIENCE) -> None:
         """Wait until no event, timer or outbox row is left to be worked on."""
         async with asyncio.timeout(seconds):
-            while await self._busy():  # noqa: ASYNC110 - another process's state
+            while await self._busy():
                 assert self.worker.alive, self.said
                 await asyncio.sleep(POLL)
 
     async def _busy(self) -> bool:
         waiting = "SELECT COUNT(*) FROM outbox WHERE published = 0"
         # Held at 2026-06-01, the clock lets no timer wait that is due.
-        due = f"SELECT COUNT(*) FROM patients WHERE next_due <= {1_780_272_000_000_000}"
+        due = "SELECT COUNT(*) FROM patients WHERE next_due <= 1780272000000000"
         for statement in (waiting, due):
             if (await query(self.database, statement))[0][0]:
                 return True

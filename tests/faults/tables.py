@@ -10,9 +10,7 @@ import asyncpg
 
 JOURNAL: Final = "SELECT seq, source, id FROM journal ORDER BY seq"
 PARKED: Final = "SELECT stream_sequence, reason FROM parked"
-OUTBOX: Final = (
-    "SELECT position, id, kind, subject, published, body FROM outbox ORDER BY position"
-)
+OUTBOX: Final = "SELECT position, id, kind, subject, published, body FROM outbox ORDER BY position"
 STATES: Final = "SELECT patient, state FROM patients"
 HEAD: Final = "SELECT journal, outbox, tree_size FROM log_head"
 CHECKPOINTS: Final = "SELECT note FROM checkpoints ORDER BY size"

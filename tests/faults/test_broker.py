@@ -84,6 +84,25 @@ async def test_a_line_that_falls_silent_is_noticed(proxied: tuple[Scene, Proxy])
     assert scene.told("worker_started") == 1
 
 
+async def test_timers_go_on_without_a_broker_and_what_they_say_goes_out_in_order(
+    proxied: tuple[Scene, Proxy],
+) -> None:
+    """Months pass for the patients within seconds, while the broker is gone."""
+    scene, proxy = proxied
+    await scene.start(clock=f"2026-01-07T00:00:00Z x{10_000_000 // CUT:.0f}", settle="0.5")
+    load = journeys(1000 if LONG else 60, longest=5)
+    await scene.publish(load)
+    await scene.until_journaled(60 * 5)
+    await proxy.cut()
+    await scene.until(lambda: scene.told("relay_blocked"))
+    await asyncio.sleep(CUT)
+    ((waiting,),) = await query(scene.database, "SELECT COUNT(*) FROM outbox WHERE published = 0")
+    assert waiting > len(load.paths)
+    await proxy.mend()
+    await scene.settle_and_judge()
+    assert scene.told("worker_started") == 1
+
+
 # -- full ------------------------------------------------------------------------------------------
 
 

@@ -70,7 +70,9 @@ def not_journaled(evidence: Evidence) -> None:
 
 def told_as_applied_twice(evidence: Evidence) -> None:
     place = next(
-        i for i, each in enumerate(evidence.heard) if each.fields["data"].get("outcome") == "applied"
+        i
+        for i, each in enumerate(evidence.heard)
+        if each.fields["data"].get("outcome") == "applied"
     )
     fields = evidence.heard[place].fields
     again = replace(evidence.heard[place], fields=fields | {"id": "another"}, message_id="another")

@@ -31,7 +31,7 @@ async def injected(scene: Scene, *what: str) -> AsyncIterator[None]:
     strace = await asyncio.to_thread(subprocess.Popen, command, stderr=subprocess.PIPE)
     try:
         async with asyncio.timeout(10):
-            while not _traced(scene.worker.process.pid):  # noqa: ASYNC110 - the kernel's state
+            while not _traced(scene.worker.process.pid):
                 if strace.poll() is not None:
                     pytest.skip(f"strace may not look at a process here: {_why(strace)}")
                 await asyncio.sleep(0.02)

@@ -32,7 +32,6 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, obj
     return {name: schema for name, schema in found.items() if _inbound(schema)}
 
 
-
 def _inbound(schema: dict[str, object]) -> bool:
     return bool(schema.get("examples"))  # of the others, nobody outside may send any
 
@@ -80,14 +79,14 @@ async def test_good_events_keep_their_pace_among_poison(
     """Measured in one run, each in turn, and printed; goal: 0.8 with a bad event in three."""
     kitchen = Kitchen(schemas, random.Random(1))  # noqa: S311 - no secret
     rates: dict[str, list[float]] = {"without": [], "with": []}
-    await scene.start(batch_size="512", receipts="parked", log_level="warning")
+    await scene.start(batch_size="512", receipts="parked")
     for round_number in range(3):
         for how, bad in (("without", 0), ("with", 3_300)):
             load = journeys(800, f"{how}{round_number}", repeated=10**9, spoiled=10**9)
             await scene.stop()
             await publish_anew(scene, load.messages, list(kitchen.make(bad)))
             began = await scene.journaled()
-            scene.launch(batch_size="512", receipts="parked", log_level="warning")
+            scene.launch(batch_size="512", receipts="parked")
             await scene.until_journaled(began + 1)
             first, since = await scene.journaled(), time.monotonic()
             await scene.until_journaled(began + len(load.messages), 120)
