@@ -16,12 +16,14 @@ FROM python:3.11.13-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin pathway \
     && install -d -o pathway -g pathway -m 0700 /data
 COPY --from=build /opt/pathway /opt/pathway
-# A secret whose name is an environment variable's becomes that variable, for this process alone.
+# Secrets are mounted as their owner on the host left them. Ours must be readable by us alone: they
+# are copied to /run/pathway, which is to be a tmpfs of our own.
 COPY --chmod=0755 <<'ENTRYPOINT' /usr/local/bin/with-secrets
 #!/bin/sh
 set -eu
-for file in /run/secrets/[A-Z]*; do
-  [ -f "$file" ] && export "$(basename "$file")=$(cat "$file")"
+umask 077
+for file in /run/secrets/*; do
+  [ -f "$file" ] && cp "$file" /run/pathway/
 done
 exec "$@"
 ENTRYPOINT

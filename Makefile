@@ -4,10 +4,10 @@ BIN := .venv/bin
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench properties faults lock clean
+.PHONY: help setup demo test check format bench audit-growth properties faults lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/.complete ## make .venv with everything that the commands and tests need
 
@@ -34,6 +34,9 @@ format: setup ## put the code into shape
 
 bench: setup ## the worker beside the broker client's own ceiling, in one run; keeps the result
 	@$(BIN)/python -m bench.run --keep
+
+audit-growth: setup ## a million audit entries: append rate and memory (half an hour)
+	@$(BIN)/python -m bench.audit_growth
 
 properties: setup ## the property tests in their long form (a quarter of an hour)
 	@HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q -o timeout=0 tests/properties

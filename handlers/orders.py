@@ -1,7 +1,7 @@
 """The worker's to-do list: what people told it to do, durable until it is done."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -11,6 +11,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
 from handlers.streams import StreamNames
+from pathway.adoption import Adopting
 from pathway.erasure import message_id
 from pathway.process import Processor
 from pathway.store.base import Order, OrderState
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 POLL: Final = 0.5  # seconds between looks
 RETRY: Final = 2.0  # seconds, while database or broker do not answer
 AT_ONCE: Final = 100  # orders read at a time
+ADOPTED_AT_ONCE: Final = 200  # patients put under another policy in one commit
 
 
 class Orders:
@@ -69,6 +71,12 @@ class Orders:
 
     async def _carry_out(self, order: Order) -> None:
         log.info("order", order=order.id, kind=order.kind, patient=order.patient)
+        if order.kind == "adopt":
+            await self._adopt(order)
+        else:
+            await self._erase(order)
+
+    async def _erase(self, order: Order) -> None:
         if order.state == OrderState.OPEN:
             self._forget(order.patient)
             await self._processor.erase(order)
@@ -79,6 +87,26 @@ class Orders:
             await self._processor.store.scrub()
             await self._processor.store.finish(order.id)
             log.info("patient_erased", patient=order.patient)
+
+    async def _adopt(self, order: Order) -> None:
+        """Sign off once; then patient by patient, some at a time, so that events go on between."""
+        store = self._processor.store
+        if order.state == OrderState.OPEN:
+            await self._processor.sign_off(order)
+            self._committed()
+        kept = await store.order(order.id)
+        if kept is None or kept.state != OrderState.COMMITTED:
+            return
+        count, chosen = 0, Adopting.of(kept).patients
+        patients = store.patient_keys() if chosen is None else _each(chosen)
+        async for some in _some(patients):
+            if self._stopping.is_set():
+                return  # the next worker goes on
+            await self._processor.adopt(kept, some)
+            self._committed()
+            count += len(some)
+        await store.finish(order.id)
+        log.info("policy_adopted", order=order.id, patients=count)
 
     async def _erase_at_broker(self, patient: str) -> None:
         """Once the erasure is told, overwrite every other message about the patient."""
@@ -109,3 +137,19 @@ class Orders:
             sequence = int(found.seq or 0) + 1
             if found.seq != keep:
                 await js.delete_msg(stream, int(found.seq or 0))
+
+
+async def _each(patients: list[str]) -> AsyncIterator[str]:
+    for patient in patients:
+        yield patient
+
+
+async def _some(patients: AsyncIterator[str]) -> AsyncIterator[list[str]]:
+    held: list[str] = []
+    async for patient in patients:
+        held.append(patient)
+        if len(held) == ADOPTED_AT_ONCE:
+            yield held
+            held = []
+    if held:
+        yield held

@@ -36,16 +36,19 @@ class Place:
     def need_broker(self) -> str:
         """The broker's URL. Raises PlaceError."""
         if self.broker is None:
-            raise PlaceError("no broker: run `pathway up` here, give --data, or PATHWAY_BROKER_URL")
+            raise PlaceError(self._nothing("broker"))
         return self.broker
 
     def need_database(self) -> str:
         """The database's URL. Raises PlaceError."""
         if self.database is None:
-            raise PlaceError(
-                "no database: run `pathway up` here, give --data, or PATHWAY_DATABASE_URL"
-            )
+            raise PlaceError(self._nothing("database"))
         return self.database
+
+    def _nothing(self, what: str) -> str:
+        where = f" in {self.directory}" if self.directory else ""
+        ways = "run `pathway up` here, give --data, or set"
+        return f"no {what}{where}: {ways} PATHWAY_{what.upper()}_URL"
 
     @asynccontextmanager
     async def reading(self) -> "AsyncIterator[Store]":
@@ -78,12 +81,19 @@ def of_directory(directory: Path) -> Place:
 
 
 def endpoint(directory: Path, name: str) -> str | None:
-    """Where something listens that `pathway up` runs in a directory; None if nothing runs."""
+    """Where something listens that `pathway up` runs in a directory; None if nothing runs.
+
+    Raises PlaceError if the file that tells is damaged.
+    """
     file = directory / ENDPOINTS
     if not file.exists():
         return None
-    found: dict[str, str | None] = json.loads(file.read_text(encoding="utf-8"))
-    return found.get(name)
+    try:
+        found: str | None = json.loads(file.read_text(encoding="utf-8")).get(name)
+    except (ValueError, AttributeError):
+        message = f"{file} is damaged: run `pathway up` here anew, or remove it"
+        raise PlaceError(message) from None
+    return found
 
 
 def write_endpoints(directory: Path, endpoints: dict[str, str | None]) -> None:

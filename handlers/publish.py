@@ -34,7 +34,7 @@ class Letter:
     headers: dict[str, str]
 
 
-def letter_of(line: bytes, prefix: str) -> Letter:
+def letter_of(line: bytes, prefix: str, publisher: str | None = None) -> Letter:
     """Address one event. What cannot be addressed still goes out: the worker parks it."""
     entity, verb, patient = "unknown", "unknown", "_"
     try:
@@ -46,14 +46,17 @@ def letter_of(line: bytes, prefix: str) -> Letter:
         entity, verb = named.groups()
     if isinstance(subject, str) and TOKEN.fullmatch(subject):
         patient = subject
-    return Letter(f"{prefix}.events.{entity}.{verb}.{patient}", line, {})
+    kind = f"{entity}.{verb}" if publisher is None else f"{publisher}.{entity}-{verb}"
+    return Letter(f"{prefix}.events.{kind}.{patient}", line, {})
 
 
-async def letters(lines: Iterable[bytes], prefix: str) -> AsyncIterator[Letter]:
+async def letters(
+    lines: Iterable[bytes], prefix: str, publisher: str | None = None
+) -> AsyncIterator[Letter]:
     """JSON Lines as letters; empty lines are skipped."""
     for line in lines:
         if line.strip():
-            yield letter_of(line.strip(), prefix)
+            yield letter_of(line.strip(), prefix, publisher)
 
 
 async def again(rows: AsyncIterable[OutboxRow]) -> AsyncIterator[Letter]:

@@ -8,7 +8,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
 from handlers.streams import ACK_WAIT, StreamLimits, StreamNames
+from handlers.subscribers import Subscribers
+from handlers.subscribers import parse as parse_subscribers
+from pathway.audit.errors import KeyFileError
+from pathway.audit.keyfiles import read_secret
 from pathway.batch import Terms
+from pathway.sources import Sources
+
+UNSTATED = "unstated"  # why somebody looks, if nobody says so
 
 
 class SettingsError(Exception):
@@ -22,25 +29,39 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PATHWAY_", extra="ignore")
 
-    broker_url: SecretStr | None = Field(default=None, description="nats://… or tls://…")
+    # A secret's file comes before the secret: validation goes in this order.
+    broker_url_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    broker_url: SecretStr | None = Field(
+        default=None, validate_default=True, description="nats://… or tls://…"
+    )
     broker_credentials: Path | None = Field(default=None, description="a NATS .creds file")
     broker_ca: Path | None = Field(default=None, description="CA certificate of the broker")
-    database_url: SecretStr | None = Field(default=None, description="sqlite:///PATH")
+    broker_certificate: Path | None = Field(default=None, description="ours, for the broker")
+    broker_key: Path | None = Field(
+        default=None, validate_default=True, description="of our certificate, 0600"
+    )
+    database_url_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    database_url: SecretStr | None = Field(
+        default=None, validate_default=True, description="sqlite:///PATH or postgresql://…"
+    )
     data: Path = Field(default=Path(".pathway"), description="the default data directory")
     master_key: SecretStr | None = Field(default=None, description="base64 of 32 bytes")
     master_key_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    retired_master_key_files: str = Field(default="", description="still unwrap; by commas")
     audit_key_file: Path | None = Field(default=None, description="signs checkpoints, 0600")
     checkpoint_every: float = Field(default=60.0, gt=0, description="seconds")
     prefix: str = Field(default="care", pattern=r"^[a-z][a-z0-9_]{0,31}$")
     policy: Path | None = Field(default=None, description="a policy file; the shipped one if unset")
     actor: str | None = Field(default=None, max_length=128, description="who looks at patients")
-    purpose: str = Field(default="unstated", max_length=128, description="why, in one word")
+    purpose: str = Field(default=UNSTATED, max_length=128, description="why, in one word")
     retention_days: int = Field(
         default=2192, ge=0, description="within it, erasing takes a legal basis"
     )
     clock: str = Field(default="", description="hold or speed up time; for tests and demos")
     receipts: Literal["parked", "all"] = "parked"
-    sources: str = Field(default="", description="patterns of `source` allowed, comma-separated")
+    sources: str = Field(default="", description="`source`s allowed: PATTERN or PUBLISHER=PATTERN")
+    publisher: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    subscribers: str = Field(default="", description="consumers of CARE_OUT: NAME=SUBJECT, …")
     batch_size: int = Field(default=512, ge=1, le=4096)
     cached_charts: int = Field(default=20_000, ge=1, description="patients kept in memory")
     settle: float = Field(
@@ -53,7 +74,8 @@ class Settings(BaseSettings):
     out_max_bytes: int | None = Field(default=None, ge=1)
     out_max_age_days: float = Field(default=30, gt=0)
     replicas: int | None = Field(default=None, ge=1, le=5)
-    board_token: SecretStr | None = Field(default=None, min_length=16)
+    board_token_file: Path | None = Field(default=None, description="a file that holds it, 0600")
+    board_token: SecretStr | None = Field(default=None, validate_default=True, min_length=16)
     board_port: int | None = Field(
         default=None, ge=0, le=65535, description="serve the board; needs PATHWAY_BOARD_TOKEN"
     )
@@ -64,11 +86,37 @@ class Settings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="where they listen")
     traces: Literal["off", "otlp"] = Field(default="off", description="needs the extra otel")
 
+    @field_validator("subscribers")
+    @classmethod
+    def _known_subscribers(cls, text: str, others: ValidationInfo) -> str:
+        parse_subscribers(text, others.data.get("prefix", "care"))
+        return text
+
     @field_validator("clock")
     @classmethod
     def _known_clock(cls, text: str) -> str:
         parse_clock(text)
         return text
+
+    @field_validator("broker_url", "database_url", "board_token", mode="before")
+    @classmethod
+    def _from_its_file(cls, value: object, others: ValidationInfo) -> object:
+        path = others.data.get(f"{others.field_name}_file")
+        if path is None:
+            return value
+        if value is not None:
+            raise ValueError("is set, and its _FILE is too; keep one of them")
+        try:
+            return read_secret(path)
+        except KeyFileError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("broker_key")
+    @classmethod
+    def _with_its_certificate(cls, key: Path | None, others: ValidationInfo) -> Path | None:
+        if (key is None) != (others.data.get("broker_certificate") is None):
+            raise ValueError("goes together with PATHWAY_BROKER_CERTIFICATE")
+        return key
 
     @field_validator("board_port")
     @classmethod
@@ -89,9 +137,20 @@ class Settings(BaseSettings):
             raise SettingsError(f"{name}: {message}") from None
 
     @property
+    def retired_master_keys(self) -> tuple[Path, ...]:
+        """Files of master keys that still unwrap."""
+        names = self.retired_master_key_files.split(",")
+        return tuple(Path(name.strip()) for name in names if name.strip())
+
+    @property
     def names(self) -> StreamNames:
         """What the streams are called."""
         return StreamNames(self.prefix)
+
+    @property
+    def subscribed(self) -> Subscribers:
+        """For whom the worker keeps a consumer, and of which subjects."""
+        return parse_subscribers(self.subscribers, self.prefix)
 
     @property
     def limits(self) -> StreamLimits:
@@ -110,7 +169,7 @@ class Settings(BaseSettings):
         return Terms(
             prefix=self.prefix,
             receipts=self.receipts == "all",
-            sources=tuple(each.strip() for each in self.sources.split(",") if each.strip()),
+            sources=Sources.parse(self.sources),
             cached_charts=self.cached_charts,
         )
 

@@ -1,30 +1,45 @@
-"""Signed checkpoints of the audit log, at an interval and at the end."""
+"""Signed checkpoints of the audit log, at an interval and at the end: kept, and told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import structlog
 
+from pathway.audit.announcement import checkpointed
 from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.notes import SigningKey
-from pathway.store.base import CheckpointRow, Store
-from pathway.store.errors import StoreError
+from pathway.store.base import CheckpointRow, OutboxRow, Store
+from pathway.store.errors import StaleOwnerError, StoreError
 
 log = structlog.get_logger()
 
+Say = Callable[[Sequence[OutboxRow]], Awaitable[object]]
+
 
 class Signer:
-    """Signs the head when the log has grown; `run` in a task."""
+    """Signs the head when the log has grown; `run` in a task.
 
-    def __init__(
-        self, store: Store, key: SigningKey | None, every: float, clock: Callable[[], int]
+    A checkpoint is kept first and told then. What was kept and not told, because the worker was
+    killed in between, is told at the next turn.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it takes to sign, keep and tell
+        self,
+        store: Store,
+        key: SigningKey | None,
+        every: float,
+        clock: Callable[[], int],
+        say: Say,
+        prefix: str = "care",
     ) -> None:
         self._store = store
         self._key = key
         self._every = every  # seconds
         self._clock = clock
-        self._signed = 0
+        self._say = say
+        self._prefix = prefix
+        self._told = 0  # size of the last checkpoint that is in the outbox
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -32,7 +47,7 @@ class Signer:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Sign until stopped, and then once more."""
+        """Sign until stopped, and then once more. Raises StaleOwnerError."""
         if self._key is None:
             log.warning("checkpoints_off", set="PATHWAY_AUDIT_KEY_FILE")
             return
@@ -42,14 +57,24 @@ class Signer:
                     await self._stopping.wait()
             try:
                 await self.sign(self._key)
+            except StaleOwnerError:
+                if not self._stopping.is_set():
+                    raise
             except StoreError as error:
                 log.warning("checkpoint_waits", code=error.code)
 
     async def sign(self, key: SigningKey) -> None:
-        """Keep a signed checkpoint of the log as it is, unless there is one."""
-        tree = await self._store.tree()
-        if tree.size in (0, self._signed):
-            return
-        note = Checkpoint.of(key.name, tree).sign(key)
-        await self._store.keep_checkpoint(CheckpointRow(tree.size, note, self._clock()))
-        self._signed = tree.size
+        """Keep and tell a signed checkpoint of the log as it is, unless there is one."""
+        last, tree = await self._store.last_checkpoint(), await self._store.tree()
+        if tree.size and (last is None or last.size != tree.size):
+            note = Checkpoint.of(key.name, tree).sign(key)
+            last = CheckpointRow(tree.size, note, self._clock())
+            await self._store.keep_checkpoint(last)
+        if last is not None and last.size != self._told:
+            await self._tell(last)
+
+    async def _tell(self, checkpoint: CheckpointRow) -> None:
+        message = checkpointed(checkpoint, self._prefix)
+        if not await self._store.told([message.id]):
+            await self._say([message])
+        self._told = checkpoint.size

@@ -84,6 +84,17 @@ async def declare(
     await declare_consumer(js, names, limits.ack_wait)
 
 
+async def differences(
+    js: JetStreamContext, names: StreamNames, limits: StreamLimits
+) -> dict[str, list[str]]:
+    """In which fields each existing stream is not as declared; raises NotFoundError, APIError."""
+    found: dict[str, list[str]] = {}
+    for wanted in (events_config(names, limits), out_config(names, limits)):
+        existing = (await js.stream_info(str(wanted.name))).config
+        found[str(wanted.name)] = [field for field, _ in _changes(existing, wanted)]
+    return found
+
+
 async def take_over(js: JetStreamContext, names: StreamNames, ack_wait: float = ACK_WAIT) -> None:
     """Begin with a fresh consumer: what a former owner left unacknowledged comes at once.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pathway.chart import Chart
 from pathway.ledger import Told
+from pathway.sources import Sources
 from pathway.store.base import Commit, OutboxRow, ParkedRow
 from pathway.vault import Keys
 from schemas.inbound import Event
@@ -99,11 +100,11 @@ class Terms:
     Attributes:
         prefix: first token of every broker subject.
         receipts: also tell senders of applied and duplicate events, not only of parked ones.
-        sources: patterns of `source` that may publish; empty = all.
+        sources: which `source`s may publish, and through whom.
         cached_charts: how many patients are kept in memory.
     """
 
     prefix: str = "care"
     receipts: bool = False
-    sources: tuple[str, ...] = ()
+    sources: Sources = field(default_factory=Sources)
     cached_charts: int = 20_000

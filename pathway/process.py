@@ -12,10 +12,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 import structlog
 
+from pathway import adoption
+from pathway.adoption import Adopting
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
@@ -32,6 +33,7 @@ from pathway.store.base import (
     LedgerRow,
     Order,
     OrderState,
+    OutboxRow,
     ParkedRow,
     Store,
     StoreError,
@@ -39,7 +41,8 @@ from pathway.store.base import (
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
-from schemas.inbound import Event, TimeAdvanced
+from schemas.facts import publisher_of
+from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 
 log = structlog.get_logger()
 
@@ -87,6 +90,14 @@ class Processor:
             batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
             return await self._finish(batch)
 
+    async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
+        """Commit messages that are about no patient. Raises StoreError."""
+        async with self._turn:
+            batch = self._open()
+            batch.commit.outbox += messages
+            await self._commit(batch)
+            return batch.outcome
+
     async def erase(self, order: Order) -> Outcome:
         """Destroy a patient's key and all that is not the log; final. Raises StoreError."""
         async with self._turn:
@@ -101,6 +112,37 @@ class Processor:
             await self._commit(batch)
             self.forget(order.patient)
             return batch.outcome
+
+    async def sign_off(self, order: Order) -> Outcome:
+        """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""
+        async with self._turn:
+            batch = self._open()
+            try:
+                await self._sign_off(order, batch.commit)
+            except RefusedError as refused:
+                batch.commit.orders = [
+                    replace(order, state=OrderState.REFUSED, detail=refused.code)
+                ]
+            await self._commit(batch)
+            return batch.outcome
+
+    async def _sign_off(self, order: Order, commit: Commit) -> None:
+        said = Adopting.of(order)
+        policy, chosen = said.policy, said.patients or []
+        if len(await self.store.patients(chosen)) < len(chosen):
+            raise RefusedError("unknown_patient")
+        adoption.sign_off(order, policy, commit)
+        self.shelf.add(policy)
+        commit.policies = self.shelf.unsaved()
+
+    async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
+        """Put patients under a policy that was signed off; again is no harm. Raises StoreError."""
+        async with self._turn:
+            batch = self._open()
+            policy = Adopting.of(order).policy
+            self.shelf.add(policy)
+            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in patients]
+            return await self._finish(batch)
 
     async def _erasure(self, order: Order) -> Erasure:
         patient = order.patient
@@ -155,15 +197,14 @@ class Processor:
             event = inbound.read(
                 message.raw, message.subject, now=self.clock(), prefix=self.terms.prefix
             )
-            self._check_source(event)
+            self._check_source(event, message.subject)
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:
             batch.accepted.append(Accepted(event, message))
 
-    def _check_source(self, event: Event) -> None:
-        allowed = self.terms.sources
-        if allowed and not any(fnmatchcase(event.source, pattern) for pattern in allowed):
+    def _check_source(self, event: Event, subject: str) -> None:
+        if not self.terms.sources.allow(event.source, publisher_of(subject)):
             raise _refused(event, Reason.SOURCE_NOT_ALLOWED, "source: not allowed here")
 
     def _park(self, batch: Batch, message: Incoming, rejected: Rejected) -> None:
@@ -360,7 +401,7 @@ class Processor:
                     policy=self.shelf.current.digest,
                 )
             )
-            own = isinstance(event.data, TimeAdvanced)
+            own = isinstance(event.data, TimeAdvanced | PolicyAdopted)
             batch.outcome.applied += not own
             batch.outcome.late += not own and commit.recorded_at - event.time > LATE
         commit.policies = self.shelf.unsaved()

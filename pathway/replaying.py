@@ -9,13 +9,10 @@ from dataclasses import dataclass
 
 from pathway.audit.errors import SealError
 from pathway.audit.public import EventEntry, read_public
-from pathway.audit.sealing import KeyRing, MasterKey, PatientKey
-from pathway.policy import ENGINE, default
-from pathway.replay import replay
-from pathway.shelf import PolicyShelf
-from pathway.store.base import PatientRow, Store
-from pathway.store.open import open_store
-from pathway.vault import Vault, opened, opened_snapshot
+from pathway.histories import Histories, Source
+from pathway.policy import ENGINE
+from pathway.replay import Replayed, replay
+from pathway.store.base import Store
 
 
 @dataclass(slots=True)
@@ -47,12 +44,11 @@ class Tally:
 
 @dataclass(slots=True, frozen=True)
 class Task:
-    """What one process needs to know; it holds the master key and stays on this machine."""
+    """What one process needs to know; `until` is a recorded instant in µs."""
 
-    url: str
-    secret: bytes
+    source: Source
     prefix: str
-    until: int | None
+    until: int | None = None
 
 
 def replay_some(task: Task, patients: Sequence[str]) -> Tally:
@@ -61,64 +57,52 @@ def replay_some(task: Task, patients: Sequence[str]) -> Tally:
 
 
 async def _replay_some(task: Task, patients: Sequence[str]) -> Tally:
-    store = open_store(task.url, read_only=True)
-    await store.open()
-    try:
-        shelf = PolicyShelf(default())
-        await shelf.load(store)
-        vault, tally = Vault(store, KeyRing(MasterKey(task.secret))), Tally()
+    tally = Tally()
+    async with task.source.open() as histories:
         for patient in patients:
-            await _replay(store, vault, shelf, task, patient, tally)
-    finally:
-        await store.close()
+            await _replay(histories, task, patient, tally)
     return tally
 
 
-async def _replay(  # noqa: PLR0913 - what a replay reads
-    store: Store, vault: Vault, shelf: PolicyShelf, task: Task, patient: str, tally: Tally
-) -> None:
-    until = task.until
-    sealed = [
-        row for row in await store.journal(patient) if until is None or row.recorded_at <= until
-    ]
-    if not sealed:
+async def _replay(histories: Histories, task: Task, patient: str, tally: Tally) -> None:
+    rows = await histories.journal(patient, task.until)
+    erased = await histories.erased(patient)
+    if rows == [] and not erased:
         return
     tally.patients += 1
-    wrapped = (await store.keys([patient])).get(patient)
-    if wrapped == b"":
+    if erased:
         tally.erased += 1
-        return
-    if await _other_engine(store, patient):
+    elif await _other_engine(histories.store, patient):
         tally.engine_changed += 1
-        return
-    key = (await vault.find([patient])).get(patient)
-    try:
-        rows = [opened(key, row) for row in sealed] if key else []
-    except SealError:
-        rows = []
-    again = replay(rows, shelf.by_digest, shelf.references, task.prefix)
-    if again is None:
+    elif rows is None:
         tally.mismatches += 1
-        return
-    tally.entries += again.entries
+    else:
+        shelf = histories.shelf
+        again = replay(rows, shelf.by_digest, shelf.references, task.prefix)
+        tally.entries += len(rows)
+        same = again is not None and await _same(histories, patient, again, task.until)
+        tally.mismatches += not same
+
+
+async def _same(histories: Histories, patient: str, again: Replayed, until: int | None) -> bool:
+    """Byte for byte: messages, and unless cut short also snapshot and ledger."""
+    store = histories.store
     told = [
         (row.id, row.subject, row.body)
         async for row in store.messages(patient)
         if row.kind != "receipt" and (until is None or row.recorded_at <= until)
     ]
-    same = told == [(row.id, row.subject, row.body) for row in again.messages]
-    if until is None:
-        same = same and again.chart.row() == await _stored(store, patient, key)
-        same = same and again.ledger == await store.ledger_of(patient)
-    tally.mismatches += not same
-
-
-async def _stored(store: Store, patient: str, key: PatientKey | None) -> PatientRow | None:
-    row = (await store.patients([patient])).get(patient)
+    if told != [(row.id, row.subject, row.body) for row in again.messages]:
+        return False
+    if until is not None:
+        return True
     try:
-        return opened_snapshot(key, row) if row and key else None
+        stored = (await histories.vault.snapshots([patient])).get(patient)
     except SealError:
-        return None
+        return False
+    if stored is not None and stored.engine != ENGINE:
+        stored = again.chart.row()  # made by another program and no more trusted by this one
+    return again.chart.row() == stored and again.ledger == await store.ledger_of(patient)
 
 
 async def _other_engine(store: Store, patient: str) -> bool:

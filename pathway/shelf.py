@@ -16,9 +16,7 @@ class PolicyShelf:
         self.references: dict[str, outbound.PolicyReference] = {}
         self._unsaved: dict[str, PolicyRow] = {}
         self._put(current)
-        self._unsaved[current.digest] = PolicyRow(
-            current.digest, current.name, current.version, current.text
-        )
+        self._unsaved[current.digest] = _row(current)
 
     async def load(self, store: Store) -> None:
         """Fetch what the database has. Raises PolicyError if a kept text is unusable."""
@@ -27,6 +25,12 @@ class PolicyShelf:
             if row.digest not in self.by_digest:
                 self._put(load(row.text))
         self.saved(rows)
+
+    def add(self, policy: Policy) -> None:
+        """Have one more at hand; the next commit must write it."""
+        if policy.digest not in self.by_digest:
+            self._put(policy)
+            self._unsaved[policy.digest] = _row(policy)
 
     def unsaved(self) -> list[PolicyRow]:
         """What the next commit must write."""
@@ -42,3 +46,7 @@ class PolicyShelf:
         self.references[policy.digest] = outbound.PolicyReference(
             name=policy.name, version=policy.version, digest=policy.digest
         )
+
+
+def _row(policy: Policy) -> PolicyRow:
+    return PolicyRow(policy.digest, policy.name, policy.version, policy.text)

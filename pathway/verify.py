@@ -23,7 +23,9 @@ from pathway.audit.notes import VerifierKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.public import ErasureEntry, EventEntry, ParkedEntry, Public, read_public
 from pathway.audit.sealing import PatientKey
-from pathway.audit.tree import leaf_hash
+from pathway.audit.spool import CheckpointSpool
+from pathway.audit.tree import Tree, leaf_hash
+from pathway.nobody import Nobody
 from pathway.policy import ENGINE
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
@@ -32,7 +34,6 @@ from pathway.vault import Vault, opened, opened_snapshot
 from schemas.inbound import CLOCK_SOURCE
 from schemas.instants import format_instant
 
-NOBODY: Final = "_"  # whose messages are about no patient
 TRIES: Final = 5  # the worker may be committing meanwhile
 
 
@@ -90,9 +91,9 @@ class Verification:
         await self.shelf.load(self.store)
         await self._log()
         self._unopened = self.report.skipped.pop(Check.SEALED_UNOPENED, 0)
-        for patient in await self.store.everybody():
+        async for patient in self.store.everybody():
             await self._patient(patient)
-        await self._announced()
+        await Nobody(self.store, self.report).run()
         if self._unopened > 0:
             self.report.skip(Check.SEALED_UNOPENED, self._unopened)
         return self.report
@@ -101,7 +102,12 @@ class Verification:
 
     async def _log(self) -> None:
         head = await self.store.tree()
-        signed = await self._signed()
+        with CheckpointSpool(self.keys[0].name if self.keys else "") as signed:
+            await self._signed(signed)
+            await self._entries(head, signed)
+        await self._beyond(head.size)
+
+    async def _entries(self, head: Tree, signed: CheckpointSpool) -> None:
         if head.size and not signed:
             self.report.add(Finding.CHECKPOINT_MISSING, "no checkpoint stands: nothing is signed")
         log, entries = LogCheck(lambda: signed), EntryCheck(self.report)
@@ -122,7 +128,6 @@ class Verification:
             entries.tell_indexes()
         if head not in log.trees:
             self.report.add(Finding.ROOT_MISMATCH, "the head is not that of the entries")
-        await self._beyond(head.size)
         for digest in sorted(entries.policies - self.shelf.by_digest.keys()):
             self.report.add(Finding.POLICY_MISSING, f"the text of policy {digest}")
 
@@ -140,19 +145,17 @@ class Verification:
                 detail = "the log has no such entry"
                 self.report.add(Finding.ENTRY_INSERTED, detail, sequence)
 
-    async def _signed(self) -> list[Checkpoint]:
-        """The checkpoints that stand, by size."""
+    async def _signed(self, spool: CheckpointSpool) -> None:
+        """Spool the checkpoints that stand, by size."""
         if not self.keys:
             self.report.skip(Check.KEY_NOT_PINNED, 0)
-        standing = []
         check = CheckpointCheck(self.keys[0].name if self.keys else "", self.keys, self.report)
         async for row in self.store.checkpoints():
             checkpoint = check.read(row.note) if self.keys else _unverified(row.note)
-            if checkpoint is not None:
-                if checkpoint.size != row.size:
-                    check.refuse(Finding.CHECKPOINT_MALFORMED, "kept under another size")
-                standing.append(checkpoint)
-        return sorted(standing, key=lambda each: each.size)
+            if checkpoint is not None and checkpoint.size != row.size:
+                check.refuse(Finding.CHECKPOINT_MALFORMED, "kept under another size")
+            elif checkpoint is not None:
+                spool.add(checkpoint)
 
     # -- one patient -----------------------------------------------------------------------------
 
@@ -311,32 +314,6 @@ class Verification:
     def _wrong(self, name: Finding, case: Case, detail: str, index: int | None = None) -> None:
         self.report.add(name, f"patient {case.patient}: {detail}", index)
 
-    # -- messages about nobody -------------------------------------------------------------------
-
-    async def _announced(self) -> None:
-        """Receipts without a patient, and announcements of entries."""
-        receipts: set[str] = set()
-        async for row in self.store.entries():
-            public = _parked(row)
-            if public is not None and public.patient is None:
-                receipts.add(public.receipt)
-        async for message in self.store.messages(NOBODY):
-            if message.kind == "audit":
-                if not await self._announces(message):
-                    detail = f"message {message.id} announces what the log does not have"
-                    self.report.add(Finding.MESSAGE_ALTERED, detail)
-            elif message.id not in receipts:
-                detail = f"no entry explains message {message.id}"
-                self.report.add(Finding.MESSAGE_UNEXPLAINED, detail)
-
-    async def _announces(self, message: OutboxRow) -> bool:
-        try:
-            data = _announcement(message.body).data
-        except msgspec.MsgspecError:
-            return False
-        hashes = [leaf_hash(bytes(each)) for each in data.entries]
-        return hashes == await self.store.hashes(0, data.first, data.first + len(hashes))
-
 
 CHUNK: Final = 1024  # hashes fed at a time
 
@@ -372,16 +349,6 @@ def _unverified(note: bytes) -> Checkpoint | None:
         return None
 
 
-def _parked(row: AuditRow) -> ParkedEntry | None:
-    if row.patient is not None or b'"kind":"parked"' not in row.leaf:
-        return None
-    try:
-        public = read_public(row.leaf)
-    except EntryError:
-        return None
-    return public if isinstance(public, ParkedEntry) else None
-
-
 def _short(row: JournalRow) -> str:
     internal = row.source == CLOCK_SOURCE
     return f"journal row {'of the clock' if internal else row.id}"
@@ -396,17 +363,7 @@ class _Receipt(msgspec.Struct):
     data: _ReceiptData
 
 
-class _AppendedData(msgspec.Struct):
-    first: int
-    entries: list[msgspec.Raw]
-
-
-class _Appended(msgspec.Struct):
-    data: _AppendedData
-
-
 _decode_receipt = msgspec.json.Decoder(_Receipt).decode
-_announcement = msgspec.json.Decoder(_Appended).decode
 
 
 def _receipt(body: bytes) -> _ReceiptData | None:

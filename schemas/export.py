@@ -10,6 +10,7 @@ from schemas.envelope import EXTENSION_NAME, Envelope
 from schemas.examples import EXAMPLES
 from schemas.facts import EVENT_TYPES, EventType
 from schemas.outbound import OUTBOUND_TYPES
+from schemas.outbound_examples import OUTBOUND_EXAMPLES
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 BASE: Final = "https://care-pathway.example/schemas"
@@ -31,6 +32,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     inbound = {name: _inbound(kind) for name, kind in EVENT_TYPES.items()}
     outbound = {
         name: model.model_json_schema(mode="serialization")
+        | {"examples": [OUTBOUND_EXAMPLES[name]]}
         for name, model in OUTBOUND_TYPES.items()
     }
     return {name: _headed(name, schema) for name, schema in (inbound | outbound).items()}

@@ -327,6 +327,9 @@ class PolicyAdopted(Fact):
 _Model = type[Fact]
 
 
+_TOKENS: Final = 5  # of a broker subject
+
+
 class EventType(NamedTuple):
     """One row of the contract's table of event types."""
 
@@ -338,9 +341,22 @@ class EventType(NamedTuple):
     verb: str
     internal: bool
 
-    def subject(self, patient: str, prefix: str = "care") -> str:
-        """Return the broker subject of such an event."""
-        return f"{prefix}.events.{self.entity}.{self.verb}.{patient}"
+    def subject(self, patient: str, prefix: str = "care", publisher: str | None = None) -> str:
+        """Return the broker subject of such an event, through a named publisher or none."""
+        if publisher is None:
+            return f"{prefix}.events.{self.entity}.{self.verb}.{patient}"
+        return f"{prefix}.events.{publisher}.{self.entity}-{self.verb}.{patient}"
+
+
+def publisher_of(subject: str) -> str | None:
+    """Return whose credentials a broker subject stands for, if it names a publisher.
+
+    Both forms have five tokens, so that whatever counts tokens (permissions, partitions) treats
+    them alike; no entity or verb has a hyphen.
+    """
+    tokens = subject.split(".")
+    named = len(tokens) == _TOKENS and "-" in tokens[3]
+    return tokens[2] if named else None
 
 
 def _table(*rows: tuple[str, type[Fact], str | None]) -> dict[str, EventType]:

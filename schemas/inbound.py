@@ -38,6 +38,7 @@ from schemas.facts import (
     StepDownPlanCompleted,
     TimeAdvanced,
     TreatmentPlanUpdated,
+    publisher_of,
 )
 from schemas.instants import MINUTE, WIRE, format_instant, parse_instant
 
@@ -196,7 +197,7 @@ def _check(fields: dict[str, Any], subject: str, now: int, prefix: str) -> tuple
     if fields["source"] in _OWN_SOURCES:
         raise Rejected(Reason.SOURCE_NOT_ALLOWED, "source: only this worker uses it")
     _refuse(Reason.BAD_PATIENT_KEY, broken)
-    if subject != kind.subject(fields["subject"], prefix):
+    if subject != kind.subject(fields["subject"], prefix, publisher_of(subject)):
         raise Rejected(Reason.SUBJECT_MISMATCH, "broker subject and event disagree")
     _refuse(Reason.BAD_TIME, broken)
     time = parse_instant(fields["time"])

@@ -141,6 +141,22 @@ class AuditData(_Frozen):
     head: TreeHead
 
 
+# A C2SP signed note: the log's name, its size and root in base64, an empty line, signatures.
+Note = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[^\n]+\n[0-9]+\n[A-Za-z0-9+/]{43}=\n\n(— [^\n ]+ [A-Za-z0-9+/=]+\n)+$"
+    ),
+]
+
+
+class CheckpointData(_Frozen):
+    """A signed head of the audit log; `checkpoint` says the same as `head`, signed."""
+
+    head: TreeHead
+    checkpoint: Note
+
+
 class Message(_Frozen):
     """The CloudEvents envelope; `time` is when the message was recorded."""
 
@@ -218,6 +234,14 @@ class AuditAppended(Message):
     data: AuditData
 
 
+class AuditCheckpointed(Message):
+    """The audit log's head was signed; not chained and without a patient."""
+
+    type: Literal["care.audit.checkpointed.v1"] = "care.audit.checkpointed.v1"
+    subject: None = Field(default=None, exclude=True)
+    data: CheckpointData
+
+
 class PatientErased(Message):
     """The patient was erased here; downstream forgets too."""
 
@@ -235,6 +259,7 @@ OUTBOUND_TYPES: Final[dict[str, type[Message]]] = {
     "care.alert.cleared.v1": AlertCleared,
     "care.receipt.v1": Receipt,
     "care.audit.appended.v1": AuditAppended,
+    "care.audit.checkpointed.v1": AuditCheckpointed,
     "care.patient.erased.v1": PatientErased,
 }
 

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from handlers.board import patient as patients
 from handlers.board.census import census
+from handlers.board.contract import contract
 from handlers.board.flow import SPANS, flow
 from handlers.board.gate import Gate
 from handlers.board.live import TooManyListenersError
@@ -33,10 +34,13 @@ PURPOSE = "patient page"
 LONGEST_KEY = 64
 
 
-def make_board(reader: BoardReader, token: str) -> Starlette:
-    """The board as an application; mount it anywhere, and enter `reader.following()` around it."""
+def make_board(reader: BoardReader, token: str, prefix: str = "care") -> Starlette:
+    """The board as an application; mount it anywhere, and enter `reader.following()` around it.
+
+    `prefix` is the first token of the broker's subjects, for the page of the contract.
+    """
     renderer = Renderer(reader.policy, reader.times)
-    pages = _Pages(reader, renderer)
+    pages = _Pages(reader, renderer, prefix)
     return Starlette(
         routes=[
             Route("/", pages.census, name="census"),
@@ -45,6 +49,8 @@ def make_board(reader: BoardReader, token: str) -> Starlette:
             Route("/patients/{patient}", pages.patient),
             Route("/flow", pages.flow),
             Route("/operations", pages.operations),
+            Route("/asyncapi", pages.contract),
+            Route("/asyncapi.json", pages.document),
             Route("/live", pages.live),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
@@ -59,9 +65,10 @@ def make_board(reader: BoardReader, token: str) -> Starlette:
 class _Pages:
     """One method a page."""
 
-    def __init__(self, reader: BoardReader, renderer: Renderer) -> None:
+    def __init__(self, reader: BoardReader, renderer: Renderer, prefix: str) -> None:
         self._reader = reader
         self._renderer = renderer
+        self._prefix = prefix
 
     async def census(self, request: Request) -> Response:
         """Patients by level, today and over the last weeks; who came and went."""
@@ -127,6 +134,17 @@ class _Pages:
         """How the worker is doing."""
         shown = await self._reader.operations()
         return self._page(request, "operations.html", "operations", ops=shown)
+
+    async def contract(self, request: Request) -> Response:
+        """What may be sent to the worker, and what it sends."""
+        shown = await asyncio.to_thread(contract, self._prefix)
+        return self._page(request, "contract.html", "contract", contract=shown)
+
+    async def document(self, request: Request) -> Response:
+        """The same, for programs."""
+        del request
+        shown = await asyncio.to_thread(contract, self._prefix)
+        return Response(shown.text, media_type="application/json")
 
     async def live(self, request: Request) -> Response:
         """A line that says when to look again."""

@@ -60,6 +60,7 @@ class BoardBeside:
         watch = LogWatch(
             worker.store, key.public if key else None, processor.clock, Times(policy.zone)
         )
+        worker.log_holds = lambda: watch.holds
         reader = BoardReader(
             worker.store,
             policy,
@@ -69,11 +70,12 @@ class BoardBeside:
             _Operating(worker, watch).look,
             watch.prove,
         )
-        board = make_board(reader, self.token)
+        board = make_board(reader, self.token, worker.settings.prefix)
         site = Starlette(
             routes=[
                 Mount(PATH, board),
                 Route("/", lambda _: RedirectResponse(f"{PATH}/")),
+                Route("/asyncapi", lambda _: RedirectResponse(f"{PATH}/asyncapi")),
             ]
         )
         # In this order: at the end open pages are let go first, which the server waits for.

@@ -56,6 +56,11 @@ class LogWatch:
         )
 
     @property
+    def holds(self) -> bool | None:
+        """Whether that is as it must be; None before the first look."""
+        return None if self.verified is None else self.verified.good
+
+    @property
     def checkpoint(self) -> Checked | None:
         """The newest signed head; None if there is none."""
         if self._signed is None:

@@ -1,15 +1,14 @@
 """Commands for auditors: verify, replay."""
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from handlers.cli.eventing import progress
 from handlers.cli.root import AsJson, Data, app, instant, run, settings, show
+from handlers.cli.sharing import shared_out, source_of
 from handlers.keys import MasterKeyMissingError, key_ring, signing_key
 from handlers.place import Place, find
 from handlers.settings import Settings
@@ -19,11 +18,8 @@ from pathway.audit.verify import verify_bundle
 from pathway.policy import default
 from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
-from pathway.store.base import in_chunks
 from pathway.vault import Vault
 from pathway.verify import Verification
-
-SHARE = 200  # patients that a process replays at a time
 
 TrustedKey = Annotated[
     list[str] | None, typer.Option("--key", help="The log's public key as you know it.")
@@ -62,7 +58,7 @@ async def _verify(place: Place, chosen: Settings, trusted: list[VerifierKey]) ->
     keys = trusted or ([own.public] if own else [])
     async with place.reading() as store:
         try:
-            vault = Vault(store, key_ring(chosen, place.directory))
+            vault = Vault(store, key_ring(chosen, place.directory), cached=1)
         except MasterKeyMissingError:
             vault = None  # the report says what was skipped
         shelf = PolicyShelf(default())
@@ -81,33 +77,13 @@ def replay(
     """Fold every patient again and compare with what was recorded, byte for byte."""
     chosen = settings()
     place = find(data, chosen)
-    secret = key_ring(chosen, place.directory).current.secret
-    task = Task(place.need_database(), secret, chosen.prefix, instant(until))
-    tally = _replayed(task, run(_everybody(place)))
+    task = Task(source_of(place, chosen), chosen.prefix, instant(until))
+    tally = Tally()
+    run(shared_out(place, "replaying", partial(replay_some, task), tally.add))
     lines = [f"{name.replace('_', ' ')}: {count}" for name, count in asdict(tally).items()]
     show(asdict(tally), as_json=as_json, lines=lines)
     if tally.mismatches:
         raise typer.Exit(1)
-
-
-def _replayed(task: Task, patients: list[str]) -> Tally:
-    """Share the patients out among processes, one a core."""
-    tally = Tally()
-    shares = list(in_chunks(patients, SHARE))
-    # Fresh processes: a fork would take this one's threads' locks along.
-    with (
-        ProcessPoolExecutor(mp_context=get_context("spawn")) as pool,
-        progress("replaying", len(shares)) as advance,
-    ):
-        for done in as_completed([pool.submit(replay_some, task, some) for some in shares]):
-            tally.add(done.result())
-            advance()
-    return tally
-
-
-async def _everybody(place: Place) -> list[str]:
-    async with place.reading() as store:
-        return await store.everybody()
 
 
 def _answer(report: Report) -> dict[str, Any]:

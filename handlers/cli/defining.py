@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from handlers.cli.root import app, say
+from handlers.cli.root import app, say, settings
 from handlers.simulation import CLEAN, REALISTIC, cohort, story, to_jsonl
 from pathway import diagram as diagrams
 from pathway import policy as policies
 from pathway.policy_page import render
-from schemas import export
+from schemas import asyncapi, export
 from schemas.instants import parse_instant
 
 policy = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Rule sets.")
@@ -57,9 +57,11 @@ def diagram(
 
 @app.command()
 def schemas(directory: Annotated[Path, typer.Argument(help="Where to write.")]) -> None:
-    """Write the JSON Schemas of every event and message."""
+    """Write the JSON Schema of every event and message, and an AsyncAPI document of them all."""
     directory.mkdir(parents=True, exist_ok=True)
-    say(f"wrote {len(export.write(directory))} schemas to {directory}")
+    count = len(export.write(directory))
+    document = asyncapi.write(directory, settings().prefix)
+    say(f"wrote {count} schemas and {document.name} to {directory}")
 
 
 @app.command()

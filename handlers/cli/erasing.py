@@ -52,7 +52,7 @@ def erase(  # noqa: PLR0913 - what is recorded
     said = Erasing(who, reason, legal_basis, chosen.retention_days * DAY)
     now = chosen.make_clock().now()
     order = Order(str(uuid.uuid4()), "erase", patient, msgspec.json.encode(said), now)
-    kept = run(_given(find(data, chosen), order))
+    kept = run(given(find(data, chosen), order))
     if kept.state == OrderState.REFUSED:
         raise Finding(kept.detail, REFUSALS[kept.detail])
     if kept.state != OrderState.DONE:
@@ -63,7 +63,7 @@ def erase(  # noqa: PLR0913 - what is recorded
     say(f"erased {patient}")
 
 
-async def _given(place: Place, order: Order) -> Order:
+async def given(place: Place, order: Order) -> Order:
     """Give the order and wait for the worker; returns how far it is."""
     store = open_store(place.need_database())
     await store.open()

@@ -66,9 +66,8 @@ def publish(
         except OSError as error:
             raise Finding("file_unreadable", f"{file}: {error.strerror}") from None
     total = sum(1 for line in lines if line.strip())
-    count = run(
-        _send(chosen, find(data, chosen), letters(lines, chosen.prefix), "publishing", total)
-    )
+    addressed = letters(lines, chosen.prefix, chosen.publisher)
+    count = run(_send(chosen, find(data, chosen), addressed, "publishing", total))
     say(f"published {count} events")
 
 

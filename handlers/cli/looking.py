@@ -1,5 +1,7 @@
 """Commands that look: census, timeline."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,15 +23,19 @@ from handlers.keys import key_ring
 from handlers.levels import bars, in_order
 from handlers.place import Place, find
 from handlers.settings import Settings
+from pathway.bundled import read_bundle
 from pathway.explain import Asked, folded_anew
 from pathway.explain import explain as explain_patient
-from pathway.policy import default
+from pathway.policy import Policy, default
 from pathway.sentences import sentences
 from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, OutboxRow
 from pathway.timeline import timeline as build_timeline
 from pathway.vault import Vault
 
+Bundle = Annotated[
+    Path | None, typer.Option("--bundle", help="An unsealed bundle; instead of a database.")
+]
 Patient = Annotated[str, typer.Argument(help="The patient's pseudonymous key.")]
 
 
@@ -51,8 +57,9 @@ async def _census(place: Place) -> dict[str, int]:
 
 
 @app.command()
-def timeline(
+def timeline(  # noqa: PLR0913 - each is one thing to ask
     patient: Patient,
+    bundle: Bundle = None,
     actor: Actor = None,
     purpose: Purpose = None,
     data: Data = None,
@@ -61,7 +68,11 @@ def timeline(
 ) -> None:
     """One patient's moves, recommendations and alerts, and what waits or falls due."""
     chosen = settings()
-    found = run(_timeline(find(data, chosen), chosen, patient, Look("timeline", actor, purpose)))
+    if bundle is not None:
+        found = _bundled_timeline(bundle, patient, chosen.prefix)
+    else:
+        look = Look("timeline", actor, purpose)
+        found = run(_timeline(find(data, chosen), chosen, patient, look))
     show(found, as_json=as_json, lines=timeline_lines(found))
 
 
@@ -73,6 +84,7 @@ def explain(  # noqa: PLR0913 - each is one thing to ask
         str | None, typer.Option(help="As it was known then (recorded time).")
     ] = None,
     why_not: Annotated[str | None, typer.Option(help="A state the patient is not in.")] = None,
+    bundle: Bundle = None,
     actor: Actor = None,
     purpose: Purpose = None,
     data: Data = None,
@@ -82,8 +94,12 @@ def explain(  # noqa: PLR0913 - each is one thing to ask
     """Why the patient is where they are, what is said of them, and what another state takes."""
     chosen = settings()
     asked = Asked(instant(at), instant(as_known_at), why_not)
-    look = Look("explain", actor, purpose)
-    found = run(_explain(find(data, chosen), chosen, patient, asked, look))
+    if bundle is not None:
+        bundled = read_bundle(bundle, patient)
+        found = _explained(patient, bundled.rows, bundled.policies, asked)
+    else:
+        look = Look("explain", actor, purpose)
+        found = run(_explain(find(data, chosen), chosen, patient, asked, look))
     show(found, as_json=as_json, lines=sentences(patient, found))
 
 
@@ -105,10 +121,16 @@ async def _explain(
     place: Place, chosen: Settings, patient: str, asked: Asked, look: Look
 ) -> dict[str, Any]:
     rows, shelf, _ = await _opened(place, chosen, patient, look)
-    known = {level.id for level in shelf.current.levels}
+    return _explained(patient, rows, shelf.by_digest, asked)
+
+
+def _explained(
+    patient: str, rows: list[JournalRow], policies: Mapping[str, Policy], asked: Asked
+) -> dict[str, Any]:
+    known = {level.id for policy in policies.values() for level in policy.levels}
     if asked.why_not is not None and asked.why_not not in known:
         raise typer.BadParameter(f"--why-not takes one of {', '.join(sorted(known))}")
-    found = explain_patient(patient, rows, shelf.by_digest, asked)
+    found = explain_patient(patient, rows, policies, asked)
     if found is None:
         raise Finding("unknown_patient", "no event of this patient was accepted by then")
     return found
@@ -120,6 +142,13 @@ async def _timeline(place: Place, chosen: Settings, patient: str, look: Look) ->
     if folded is None:
         raise Finding("unknown_patient", "no event of this patient was accepted, or all is erased")
     return build_timeline(patient, folded.snapshot, messages)
+
+
+def _bundled_timeline(bundle: Path, patient: str, prefix: str) -> dict[str, Any]:
+    again = read_bundle(bundle, patient).replayed(prefix)
+    if again is None:
+        raise Finding("unknown_patient", "the bundle knows no event of this patient")
+    return build_timeline(patient, again.chart.snapshot, again.messages)
 
 
 def timeline_lines(found: dict[str, Any]) -> list[str]:

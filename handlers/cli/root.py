@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import sys
+import traceback
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import nats.errors
 import typer
 
+from handlers.cli.advice import advised
 from handlers.logs import configure
 from handlers.settings import Settings
 from schemas.instants import parse_instant
@@ -50,32 +53,46 @@ class Finding(Exception):  # noqa: N818 - a result, not a fault
 def main() -> None:
     """Run the command line; every error is one line on stderr with a stable code."""
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="pathway", standalone_mode=False)
+        sys.stdout.flush()
     except typer.TyperException as error:
-        _misused(error.format_message())
+        _misused(error)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except BrokenPipeError:  # whoever reads us has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FINDING)  # as Typer does, where it meets this first
     except (nats.errors.Error, ConnectionError, TimeoutError) as error:
         _fail("broker_unavailable", f"the broker does not answer ({type(error).__name__})", FINDING)
     except OSError as error:
         _fail("file_unusable", f"{error.filename or 'file'}: {error.strerror}", FINDING)
     except Exception as error:
         code = getattr(error, "code", None)
-        if not isinstance(code, str):
+        if isinstance(code, str):
+            _fail(code, str(error), FINDING)
+        if os.environ.get("PATHWAY_LOG_LEVEL", "").lower() == "debug":
             raise
-        _fail(code, str(error), FINDING)
+        _fail("unexpected", _where(error), FINDING)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _misused(text: str) -> None:
+def _where(error: Exception) -> str:
+    """What and where; never its text, which may quote an event."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name} line {frame.lineno}"
+
+
+def _misused(error: typer.TyperException) -> None:
+    text, context = error.format_message(), getattr(error, "ctx", None)
     if text.startswith("Usage:"):  # nothing was asked for; the help says what may be
         print(text, file=sys.stderr)  # noqa: T201 - this is the command line
         sys.exit(MISUSE)
-    _fail("usage", text, MISUSE)
+    command = context.command_path if context else "pathway"
+    _fail("usage", f"{text.rstrip('.')}; next: see `{command} --help`", MISUSE)
 
 
 def _fail(code: str, text: str, status: int) -> None:
-    line = " ".join(text.split())
+    line = " ".join(advised(code, text).split())
     print(f"error[{code}]: {line}", file=sys.stderr)  # noqa: T201 - this is the command line
     sys.exit(status)
 
@@ -112,4 +129,6 @@ def instant(text: str | None) -> int | None:
     try:
         return parse_instant(text)
     except ValueError:
-        raise typer.BadParameter("write an instant such as 2026-03-01T00:00:00Z") from None
+        raise typer.BadParameter(
+            f"{text!r} is no instant; write one such as 2026-03-01T00:00:00Z"
+        ) from None

@@ -1,5 +1,6 @@
 """Commands that run something: up, worker, migrate."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from handlers.allinone import up as run_up
 from handlers.app import Worker
 from handlers.board.beside import BoardBeside
 from handlers.cli.root import Data, app, run, say, settings
-from handlers.keys import MASTER
+from handlers.keys import MASTER, embedded_keys
 from handlers.place import find
 from handlers.watch.site import ProbesBeside
 from pathway.store.migrate import current, head, upgrade
@@ -50,6 +51,17 @@ def worker() -> None:
     if chosen.http_port is not None:
         probes.append(ProbesBeside(chosen.http_host, chosen.http_port))
     run(Worker(chosen, place.need_broker(), place.need_database(), beside, probes).run())
+
+
+@app.command()
+def keys(
+    directory: Annotated[Path, typer.Argument(help="Where to make them; existing ones stay.")],
+) -> None:
+    """Make the keys of a worker: master.key opens patients' keys, audit.key signs checkpoints."""
+    directory.mkdir(parents=True, exist_ok=True)
+    made = embedded_keys(settings(), directory)
+    for path in (made.master_key_file, made.audit_key_file):
+        say(str(path))
 
 
 @app.command()

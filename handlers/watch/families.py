@@ -39,6 +39,7 @@ HELD: Final = "pathway_parked_messages"
 DUE: Final = "pathway_timers_due"
 ENTRIES: Final = "pathway_audit_entries"
 UNSIGNED: Final = "pathway_audit_unsigned_entries"
+HOLDS: Final = "pathway_audit_log_holds"
 CHECKPOINT_AGE: Final = "pathway_checkpoint_age_seconds"
 READY: Final = "pathway_ready"
 INFO: Final = "pathway_worker_info"
@@ -103,6 +104,12 @@ FAMILIES: Final = {
             "gauge",
             "seconds",
             "Age of the newest checkpoint; absent if there is none.",
+        ),
+        Family(
+            HOLDS,
+            "gauge",
+            "0 or 1",
+            "0 if the log is not what its head and checkpoints say; absent without the board.",
         ),
         Family(READY, "gauge", "0 or 1", "1 if this check of readiness holds.", ("check",)),
         Family(

@@ -81,6 +81,8 @@ class Looker:
         labels = (RELEASE, str(ENGINE), policy.name, policy.version, policy.digest)
         found.gauges[f.INFO] = {labels: 1.0}
         found.set(f.HANDED_BACK, worker.intake.handed_back)
+        if (holds := worker.log_holds()) is not None:
+            found.set(f.HOLDS, holds)
         found.checks["worker"] = worker.phase
         found.checks["intake"] = worker.intake.trouble or OK
         found.checks["relay"] = (worker.relay and worker.relay.blocked_reason) or OK

@@ -54,7 +54,8 @@ class Metrics:
             f.EVENT: {(): Histogram(SECONDS)},
             f.PUBLISH: {(): Histogram(SECONDS)},
         }
-        self._last: list[int] = []  # the last outbox position of each remembered commit
+        self._first: list[int] = []  # the first outbox position of each remembered commit,
+        self._last: list[int] = []  # the last one,
         self._committed_at: list[float] = []  # and when that was, on the monotonic clock
         self._begin(policy)
 
@@ -88,21 +89,20 @@ class Metrics:
         """The broker has stored a message."""
         self._counts[f.PUBLISHED][row.kind,] += 1
         place = bisect_left(self._last, row.position)
-        if 0 < place < len(self._last):  # the first one only says where the second begins
+        if place < len(self._last) and self._first[place] <= row.position:
             waited = time.monotonic() - self._committed_at[place]
             self._histograms[f.PUBLISH][()].observe(waited)
 
     def _remember(self, rows: Sequence[OutboxRow]) -> None:
-        """When a commit's messages began to wait."""
+        """When a commit's messages began to wait; what others committed is not ours to time."""
         if not rows:
             return
-        if not self._last:  # what came before is of another process, and not ours to time
-            self._last.append(rows[0].position - 1)
-            self._committed_at.append(time.monotonic())
+        self._first.append(rows[0].position)
         self._last.append(rows[-1].position)
         self._committed_at.append(time.monotonic())
         if len(self._last) > 2 * REMEMBERED:
-            del self._last[:REMEMBERED], self._committed_at[:REMEMBERED]
+            for each in (self._first, self._last, self._committed_at):
+                del each[:REMEMBERED]
 
     # -- what there may be ---------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
-"""`care.audit.appended.v1`: one commit's public entries and the log's new head.
+"""What subscribers are told of the audit log: its entries as they come, and its signed heads.
+
+`care.audit.appended.v1` has one commit's public entries and the log's new head.
 
 The entries stand in the message as the canonical bytes that are the leaves, so a subscriber
 hashes what it finds there. Written by hand: parsing each leaf again would cost more than all
@@ -8,9 +10,12 @@ else, and the head is known only under the lock.
 from collections.abc import Sequence
 from typing import Final
 
+from pathway.audit.checkpoints import Checkpoint
+from pathway.audit.notes import Note
 from pathway.audit.tree import Tree
 from pathway.effects import stable_id
-from pathway.store.base import OutboxRow
+from pathway.store.base import CheckpointRow, OutboxRow
+from schemas import outbound
 from schemas.instants import format_instant
 
 LARGEST: Final = 256 * 1024  # bytes of entries in one message
@@ -45,6 +50,21 @@ class Appended:
             rows.append(OutboxRow(message_id, "_", "audit", 0, subject, whole))
             first += len(leaves)
         return rows
+
+
+def checkpointed(row: CheckpointRow, prefix: str) -> OutboxRow:
+    """`care.audit.checkpointed.v1`: one signed head; the same bytes whenever it is made."""
+    note = row.note.decode()
+    checkpoint = Checkpoint.parse(Note.parse(row.note).text)
+    head = outbound.TreeHead(size=checkpoint.size, root=checkpoint.root.hex())
+    message = outbound.AuditCheckpointed(
+        id=stable_id("_", "checkpoint", checkpoint.size),
+        source=f"/{prefix}/pathway",
+        time=row.recorded_at,
+        data=outbound.CheckpointData(head=head, checkpoint=note),
+    )
+    body = outbound.encode(message)
+    return OutboxRow(message.id, "_", "audit", 0, f"{prefix}.out.audit", body)
 
 
 def _split(leaves: Sequence[bytes]) -> list[list[bytes]]:

@@ -3,13 +3,15 @@
     manifest.json       what this is, and the SHA-256 of every other file; canonical JSON
     log.vkey            the log's public key, as text
     checkpoints.jsonl   {"consistency"?, "note"}: signed checkpoints, oldest first
-    entries.jsonl       {"commit"?, "entry", "index", "key"?, "leaf"?, "opened"?, "proof"?,
-                        "sealed"}: oldest first
+    entries.jsonl       {"commit"?, "entry", "event"?, "index", "key"?, "leaf"?, "opened"?,
+                        "proof"?, "sealed"}: oldest first
     leaves.bin          whole logs only: the leaf hashes, 32 bytes each
     policies/<digest>.yaml
 
 `entry` is the leaf: its canonical bytes, as they stand in the line, are what the tree hashes.
-`sealed` is base64, or null. `opened` is what was sealed, `key` the entry's HMAC key (hex).
+`sealed` is base64, or null. In an *unsealed* bundle, `opened` is what was sealed, `event` the bytes
+of the event as they were received (base64), and `key` the entry's own HMAC key (hex), under which
+`entry.seal.hmac` and `entry.event.hmac` commit to them; it opens nothing else.
 A *whole* bundle has every entry. A *partial* one has some, each with its leaf hash (`leaf`, hex)
 and its inclusion proof in the last checkpoint (`proof`, base64), and each checkpoint but the
 first with the proof that it extends the one before (`consistency`). Every line is canonical
@@ -45,7 +47,8 @@ class BundleEntry:
         leaf: the leaf's bytes.
         sealed: None = withheld, or nothing was sealed.
         opened: canonical bytes of what was sealed (`open_plaintext`), with
-        entry_key: the HMAC key that proves them (`PatientKey.entry_key`).
+        event: the bytes of the event as they were received; proved, as those, by
+        entry_key: the entry's HMAC key (`PatientKey.entry_key`).
         commit: the commit that wrote it; not proved by anything.
         hash: the leaf's hash, with
         proof: its inclusion proof; both in partial bundles only.
@@ -59,12 +62,14 @@ class BundleEntry:
     commit: int | None = None
     hash: bytes | None = None
     proof: Sequence[bytes] | None = None
+    event: bytes | None = None
 
     def line(self) -> bytes:
         """Return the line, with its newline."""
         parts = [
             None if self.commit is None else b'"commit":%d' % self.commit,
             b'"entry":' + self.leaf,
+            None if self.event is None else b'"event":"%s"' % b64encode(self.event),
             b'"index":%d' % self.index,
             None if self.entry_key is None else b'"key":"%s"' % self.entry_key.hex().encode(),
             None if self.hash is None else b'"leaf":"%s"' % self.hash.hex().encode(),
@@ -88,6 +93,7 @@ class BundleEntry:
                 commit=raw.commit,
                 hash=None if raw.leaf is None else bytes.fromhex(raw.leaf),
                 proof=None if raw.proof is None else [b64decode(each) for each in raw.proof],
+                event=None if raw.event is None else b64decode(raw.event),
             )
         except (ValueError, RecursionError, Base64Error):
             raise EntryError("not a line of entries") from None
@@ -101,6 +107,7 @@ class _RawEntry(msgspec.Struct):
     index: int
     sealed: str | None
     commit: int | None = None
+    event: str | None = None
     key: str | None = None
     leaf: str | None = None
     opened: msgspec.Raw = msgspec.Raw()  # nothing; a union with None would be decoded
@@ -139,7 +146,7 @@ class Manifest(msgspec.Struct, frozen=True):
         whole: every entry is here.
         entries: how many are; `size` is that of the log when the bundle was made.
         selection: what was asked for, if not everything.
-        unsealed: sealed content was opened.
+        unsealed: sealed content and events were opened.
         created_at: RFC 3339.
         files: name → SHA-256 (hex).
     """

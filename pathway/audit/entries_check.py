@@ -1,11 +1,14 @@
 """Checking entries one by one: what each must be whatever stands around it."""
 
+import hmac
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+import msgspec
+
 from pathway.audit.bundle import BundleEntry
 from pathway.audit.canonical import is_canonical
-from pathway.audit.entry import opens
+from pathway.audit.entry import event_hmac, opens
 from pathway.audit.errors import EntryError
 from pathway.audit.problems import LISTED, Check, Finding, Report
 from pathway.audit.public import (
@@ -33,13 +36,16 @@ class EntryCheck:
     _last_time: int | None = field(default=None, init=False)
     _indexes: list[tuple[int, int]] = field(default_factory=list, init=False)
 
-    def check(self, entry: BundleEntry, index: int) -> None:
-        """Check the leaf's form, its time, and the sealed part as far as it is here."""
+    def check(self, entry: BundleEntry, index: int) -> Public | None:
+        """Check the leaf's form, its time, and the sealed part as far as it is here.
+
+        Returns what the leaf says, None if it is no entry.
+        """
         try:
             public = read_public(entry.leaf)
         except EntryError as error:
             self.report.add(Finding.ENTRY_MALFORMED, str(error), index)
-            return
+            return None
         if not is_canonical(entry.leaf):
             self.report.add(Finding.ENTRY_MALFORMED, "not canonical JSON", index)
         self._check_time(public, index)
@@ -51,6 +57,19 @@ class EntryCheck:
             self._check_sealed(entry, public, public.seal.sha256, index)
         elif entry.sealed is not None or entry.opened is not None:
             self.report.add(Finding.SEALED_ALTERED, "the leaf says that nothing is sealed", index)
+        return public
+
+    def check_event(self, entry: BundleEntry, public: Public | None, index: int) -> None:
+        """Check the event's bytes, if they are here, against the leaf's HMAC and reference."""
+        if not isinstance(public, EventEntry):
+            if entry.event is not None or entry.entry_key is not None:
+                self.report.add(Finding.OPENED_MISMATCH, "the entry is about no event", index)
+        elif entry.event is None or entry.entry_key is None:
+            self.report.skip(Check.EVENT_UNOPENED)
+        elif not hmac.compare_digest(event_hmac(entry.entry_key, entry.event), public.event.hmac):
+            self.report.add(Finding.OPENED_MISMATCH, "not the event of the leaf", index)
+        elif not _refers(public, entry.event):
+            self.report.add(Finding.OPENED_MISMATCH, "the leaf names another event", index)
 
     def wrong_index(self, position: int, index: int) -> None:
         """Remember an entry that stands at another place than it says."""
@@ -89,3 +108,28 @@ class EntryCheck:
             self.report.skip(Check.SEALED_UNOPENED)
         elif not opens(public, entry.entry_key, entry.opened):
             self.report.add(Finding.OPENED_MISMATCH, "not what was sealed", index)
+
+
+class _Named(msgspec.Struct):
+    source: str
+    id: str
+    type: str
+    subject: str
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def _refers(public: EventEntry, event: bytes) -> bool:
+    """Is the leaf's reference that of these bytes?"""
+    try:
+        named = _decode_named(event)
+    except (ValueError, RecursionError):
+        return False
+    reference = public.event
+    return (named.source, named.id, named.type, named.subject) == (
+        reference.source,
+        reference.id,
+        reference.type,
+        public.patient,
+    )

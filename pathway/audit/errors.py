@@ -65,3 +65,15 @@ class BundleError(AuditError):
     """A bundle cannot be written there."""
 
     code = "bundle_unwritable"
+
+
+class BundleBrokenError(AuditError):
+    """A bundle does not verify, so nothing is answered from it."""
+
+    code = "bundle_broken"
+
+
+class BundleSealedError(AuditError):
+    """A bundle does not hold what is asked for in the open; the text says what to do."""
+
+    code = "bundle_sealed"

@@ -19,7 +19,7 @@ class Finding(StrEnum):
     ENTRY_INDEX = "entry_index"  # the right entry under a wrong number
     ENTRY_TIME = "entry_time"  # recorded before the entry before it
     SEALED_ALTERED = "sealed_altered"  # sealed bytes that are not those of the leaf
-    OPENED_MISMATCH = "opened_mismatch"  # opened content whose HMAC is not the leaf's
+    OPENED_MISMATCH = "opened_mismatch"  # opened content, or an event, that is not the leaf's
     LEAVES_ALTERED = "leaves_altered"  # the list of leaf hashes, while the entries are right
     ROOT_MISMATCH = "root_mismatch"  # the log is not the one that was signed
     PROOF_INVALID = "proof_invalid"
@@ -56,6 +56,7 @@ class Check(StrEnum):
 
     KEY_NOT_PINNED = "key_not_pinned"  # no key was given to trust; the bundle's own was taken
     SEALED_UNOPENED = "sealed_unopened"  # content stayed sealed; only its bytes were checked
+    EVENT_UNOPENED = "event_unopened"  # the event is not here; its HMAC was not checked
     SEALED_WITHHELD = "sealed_withheld"  # sealed bytes are not there (erased or left out)
     UNSIGNED_TAIL = "unsigned_tail"  # entries newer than the last checkpoint
     COMPLETENESS = "completeness"  # a partial bundle cannot show that its selection is complete

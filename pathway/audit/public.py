@@ -123,7 +123,7 @@ class ErasureEntry(_Entry, frozen=True, kw_only=True, tag="erasure"):
 
 
 class PolicyEntry(_Entry, frozen=True, kw_only=True, tag="policy"):
-    """A policy was signed off, for one patient or (None) for those who come new."""
+    """A policy was signed off, for one patient or (None) for several; a fact each follows."""
 
     patient: str | None
     policy: PolicyReference

@@ -16,7 +16,7 @@ from pathway.effects import Raised
 from pathway.ledger import Told
 from pathway.policy import ENGINE, Policy
 from pathway.store.base import AuditRow, ParkedRow
-from schemas.inbound import AlertClosed, DecisionRecorded, DischargeRecorded, Event
+from schemas.inbound import AlertClosed, DecisionRecorded, DischargeRecorded, Event, PolicyAdopted
 
 
 @dataclass(slots=True, frozen=True)
@@ -126,6 +126,8 @@ def _decider(event: Event) -> tuple[str | None, str | None]:
     data = event.data
     if isinstance(data, DecisionRecorded | DischargeRecorded):
         return data.decided_by, data.role
+    if isinstance(data, PolicyAdopted):
+        return data.signed_by, None
     if isinstance(data, AlertClosed):
         return data.closed_by, data.role
     return None, None

@@ -171,6 +171,17 @@ class KeyRing:
     current: MasterKey
     retired: Sequence[MasterKey] = ()
 
+    @classmethod
+    def of(cls, secrets: Sequence[bytes]) -> "KeyRing":
+        """Make one of the current master key's secret and those of retired ones."""
+        current, *retired = map(MasterKey, secrets)
+        return cls(current, retired)
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """What `of` takes, to hand to another process of this machine."""
+        return (self.current.secret, *(each.secret for each in self.retired))
+
     def wrap(self, key: PatientKey) -> bytes:
         """Return the patient's key as it may be stored."""
         return self.current.wrap(key)

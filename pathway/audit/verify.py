@@ -176,7 +176,8 @@ class _Verification:
         except EntryError as error:
             self.report.add(Finding.ENTRY_MALFORMED, str(error), position)
             return None
-        self.entries.check(entry, position if self.manifest.whole else entry.index)
+        index = position if self.manifest.whole else entry.index
+        self.entries.check_event(entry, self.entries.check(entry, index), index)
         return entry
 
     # -- some entries ----------------------------------------------------------------------------

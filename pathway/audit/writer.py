@@ -64,7 +64,7 @@ class BundleWriter:
         """Write an entry; in the order of the log."""
         self._files[ENTRIES].write(entry.line())
         self._entries += 1
-        self._unsealed = self._unsealed or entry.opened is not None
+        self._unsealed = self._unsealed or entry.entry_key is not None
 
     def add_leaves(self, hashes: Sequence[bytes]) -> None:
         """Write leaf hashes, as the log keeps them; whole bundles only."""

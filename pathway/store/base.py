@@ -303,6 +303,9 @@ class Store(Protocol):
     async def last_recorded_at(self) -> int:
         """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
 
+    async def in_force(self) -> dict[str, int]:
+        """How many patients are under which policy, by the first 16 digits of its digest."""
+
     # -- orders --------------------------------------------------------------------------------
 
     async def give(self, orders: Sequence[Order]) -> None:
@@ -339,13 +342,26 @@ class Store(Protocol):
     async def keep_checkpoint(self, checkpoint: CheckpointRow) -> None:
         """Keep a signed tree head; one of the same size is left as it is."""
 
+    async def last_checkpoint(self) -> CheckpointRow | None:
+        """The signed tree head of the greatest size; None if nothing was signed."""
+
     def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
         """Signed tree heads with size > after, by size."""
 
     async def keys(self, patients: Collection[str]) -> dict[str, bytes]:
         """Wrapped keys of those of the patients who have, or had (empty), one."""
 
-    async def everybody(self) -> list[str]:
+    def wrapped_keys(self) -> AsyncIterator[KeyRow]:
+        """Every patient's wrapped key that was not destroyed, by patient."""
+
+    async def rewrap(self, changes: Collection[tuple[str, bytes, bytes]]) -> int:
+        """Put other bytes in the place of wrapped keys: (patient, as they are, as they shall be).
+
+        A key that is no longer as it was, or was destroyed meanwhile, is left alone. Durable.
+        Returns how many were changed.
+        """
+
+    def everybody(self) -> AsyncIterator[str]:
         """Every key of a patient that stands in any table, in code point order."""
 
     def journaled(self) -> AsyncIterator[JournalRow]:

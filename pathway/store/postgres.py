@@ -120,6 +120,11 @@ class PostgresStore(SqlStore):
         row = ([checkpoint.size], [checkpoint.note], [checkpoint.recorded_at])
         await self._work.fetch(sql.ADD_CHECKPOINT, *row)
 
+    async def rewrap(self, changes: Collection[tuple[str, bytes, bytes]]) -> int:
+        """Put other bytes in the place of wrapped keys; see `Store.rewrap`."""
+        columns = zip(*sorted(changes), strict=True)
+        return len(await self._work.fetch(sql.REWRAP, *columns)) if changes else 0
+
     async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
         """Delete parked messages; returns how many there were."""
         return len(await self._work.fetch(sql.DISCARD_PARKED, sorted(stream_sequences)))

@@ -80,6 +80,9 @@ ADD_NODES = """INSERT INTO audit_nodes (level, place, hash)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])"""
 ADD_KEYS = _insert("patient_keys", KeyRow)
 ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
+REWRAP = """UPDATE patient_keys SET wrapped = given.new
+    FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS given (whose, old, new)
+    WHERE patient = given.whose AND wrapped = given.old RETURNING 1"""
 PUT_ORDERS = _insert("orders", Order) + ORDER_MOVED
 MOVE_TREE = "UPDATE log_head SET tree_size = $1, tree = $2 WHERE id = 1"
 

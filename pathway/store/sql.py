@@ -10,6 +10,7 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    KeyRow,
     Known,
     LedgerRow,
     Order,
@@ -127,6 +128,11 @@ class SqlStore(Store):
             if len(page) < PAGE:
                 return
 
+    async def last_checkpoint(self) -> CheckpointRow | None:
+        """The signed tree head of the greatest size; None if nothing was signed."""
+        rows = await self._side.fetch(sql.LAST_CHECKPOINT)
+        return CheckpointRow(*rows[0]) if rows else None
+
     async def checkpoints(self, after: int = -1) -> AsyncIterator[CheckpointRow]:
         """Signed tree heads with size > after, by size."""
         while page := await self._looks.fetch(sql.CHECKPOINTS, after, PAGE):
@@ -138,9 +144,23 @@ class SqlStore(Store):
         """Wrapped keys of those of the patients who have, or had (empty), one."""
         return dict(map(tuple, await self._find(sql.KEYS, [(each,) for each in patients])))
 
-    async def everybody(self) -> list[str]:
+    async def wrapped_keys(self) -> AsyncIterator[KeyRow]:
+        """Every patient's wrapped key that was not destroyed, by patient."""
+        last = ""
+        while page := await self._looks.fetch(sql.WRAPPED_KEYS, last, PAGE):
+            for row in page:
+                yield KeyRow(*row)
+            last = page[-1][0]
+
+    async def everybody(self) -> AsyncIterator[str]:
         """Every key of a patient that stands in any table, in code point order."""
-        return [patient for (patient,) in await self._looks.fetch(sql.EVERYBODY)]
+        last = ""
+        while page := await self._looks.fetch(
+            sql.EVERYBODY, *(last, PAGE) * len(sql.EVERYWHERE), PAGE
+        ):
+            for (patient,) in page:
+                yield patient
+            last = page[-1][0]
 
     async def journaled(self) -> AsyncIterator[JournalRow]:
         """Every journal row, in the order of writing."""
@@ -160,6 +180,10 @@ class SqlStore(Store):
         """One order; None if there is none of that id."""
         rows = await self._looks.fetch(sql.ORDER, id)
         return Order(*rows[0]) if rows else None
+
+    async def in_force(self) -> dict[str, int]:
+        """How many patients are under which policy, by the first 16 digits of its digest."""
+        return dict(map(tuple, await self._looks.fetch(sql.IN_FORCE)))
 
     # -- the relay and the scheduler -----------------------------------------------------------
 

@@ -170,6 +170,16 @@ class SqliteStore(SqlStore):
 
         await self._work.run(keep)
 
+    async def rewrap(self, changes: Collection[tuple[str, bytes, bytes]]) -> int:
+        """Put other bytes in the place of wrapped keys; see `Store.rewrap`."""
+
+        def rewrap(connection: sqlite3.Connection) -> int:
+            rows = ((new, patient, old) for patient, old, new in changes)
+            with transaction(connection):
+                return connection.executemany(sql.REWRAP, rows).rowcount
+
+        return max(0, await self._work.run(rewrap))
+
     async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
         """Delete parked messages; returns how many there were."""
         return await self._change(sql.DISCARD_PARKED, list(stream_sequences))

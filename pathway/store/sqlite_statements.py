@@ -56,6 +56,7 @@ ERASURES = erasures(
     OR substr(subject, -length(?1) - 1) = '.' || ?1""",
 )
 ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
+REWRAP = "UPDATE patient_keys SET wrapped = ? WHERE patient = ? AND wrapped = ?"
 
 HEAD = """SELECT "commit", recorded_at, epoch, journal, outbox, tree_size, tree
     FROM log_head WHERE id = 1"""

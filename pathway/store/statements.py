@@ -11,6 +11,7 @@ from pathway.store.base import (
     AuditRow,
     CheckpointRow,
     JournalRow,
+    KeyRow,
     LedgerRow,
     Order,
     OutboxRow,
@@ -18,6 +19,7 @@ from pathway.store.base import (
     PatientRow,
     PolicyRow,
 )
+from schemas.inbound import POLICY_SOURCE
 
 
 def columns(row: type) -> str:
@@ -69,11 +71,24 @@ NODES = """SELECT hash FROM audit_nodes WHERE level = ? AND place >= ? AND place
     ORDER BY place"""
 CHECKPOINTS = f"""SELECT {columns(CheckpointRow)} FROM checkpoints
     WHERE size > ? ORDER BY size LIMIT ?"""
-EVERYBODY = """SELECT patient FROM (
-    SELECT patient FROM patients UNION SELECT patient FROM journal
-    UNION SELECT patient FROM outbox UNION SELECT patient FROM audit
-    UNION SELECT patient FROM ledger) AS known
-    WHERE patient IS NOT NULL AND patient <> '_' ORDER BY patient"""
+# The id of the fact that put a patient under another policy ends with the policy's digest.
+IN_FORCE = f"""SELECT COALESCE(adopted.digest, SUBSTR(patients.policy, 1, 16)), COUNT(*)
+    FROM patients LEFT JOIN (
+        SELECT patient, SUBSTR(id, LENGTH(id) - 15) AS digest,
+            ROW_NUMBER() OVER (PARTITION BY patient ORDER BY time DESC, id DESC) AS place
+        FROM journal WHERE source = '{POLICY_SOURCE}'
+    ) AS adopted ON adopted.patient = patients.patient AND adopted.place = 1
+    GROUP BY 1 ORDER BY 1"""
+LAST_CHECKPOINT = f"SELECT {columns(CheckpointRow)} FROM checkpoints ORDER BY size DESC LIMIT 1"
+WRAPPED_KEYS = f"""SELECT {columns(KeyRow)} FROM patient_keys
+    WHERE patient > ? AND LENGTH(wrapped) > 0 ORDER BY patient LIMIT ?"""
+# Each table gives as many as are asked for, by its own index: a page costs what it returns.
+EVERYWHERE = ("patients", "journal", "outbox", "audit", "ledger")
+_KNOWN_TO = """SELECT patient FROM (SELECT DISTINCT patient FROM {0}
+    WHERE patient > ? AND patient <> '_' ORDER BY patient LIMIT ?) AS in_{0}"""
+EVERYBODY = f"""SELECT patient FROM (
+    {" UNION ".join(map(_KNOWN_TO.format, EVERYWHERE))}
+    ) AS known ORDER BY patient LIMIT ?"""
 JOURNALED = f"""SELECT {columns(JournalRow)}, seq FROM journal
     WHERE seq > ? ORDER BY seq LIMIT ?"""
 UNPUBLISHED = f"""SELECT {columns(OutboxRow)} FROM outbox

@@ -45,7 +45,7 @@ def published(up: Up, subject: str, raw: bytes) -> None:
 
 def entries(up: Up, kind: str) -> list[dict[str, Any]]:
     """Public audit entries of a kind, from what subscribers get."""
-    told = [m.data["entries"] for m in up.messages() if m.subject == "care.out.audit"]
+    told = [m.data["entries"] for m in up.messages() if m.event["type"] == "care.audit.appended.v1"]
     return [entry for some in told for entry in some if entry["kind"] == kind]
 
 

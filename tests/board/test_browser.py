@@ -20,6 +20,7 @@ PAGES = (
     f"/patients/{STORY_PATIENT}",
     "/flow",
     "/operations",
+    "/asyncapi",
 )
 SOON = 15_000  # ms that a live update may take on a noisy machine
 
@@ -164,6 +165,20 @@ async def test_operations_shows_what_is_parked(up: Up, board: Looked) -> None:
         parked[-1]["reason"]
     )
     await expect(page.locator("body")).to_contain_text("CARE_EVENTS")
+
+
+async def test_the_contract_is_shown_and_has_nothing_to_send_with(board: Looked) -> None:
+    page = await board.go("/asyncapi")
+    await expect(page.locator("h1")).to_have_text("Contract")
+    section = page.locator("#attendance-recorded")
+    await expect(section.locator("h3")).to_have_text("care.events.attendance.recorded.{patient}")
+    await section.locator("summary").click()
+    await expect(section.locator("table")).to_contain_text("cancelled_by_program")
+    await expect(section.locator("pre")).to_be_visible()
+    await expect(page.locator("main form, main button, main input, textarea")).to_have_count(0)
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="asyncapi.json").click()
+    assert (await download.value).suggested_filename == "asyncapi.json"
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -70,12 +70,13 @@ class Clinic:
         self,
         first: Sequence[Beside] = (),
         database: str | None = None,
+        beside: Sequence[Beside] = (),
         **settings: Any,  # noqa: ANN401 - settings as they are
     ) -> Worker:
         """A worker of this program, on its own database or another."""
         chosen = {"clock": CLOCK, "settle": 0.05, "prefix": self.names.prefix} | settings
         chosen = {"master_key": MASTER_TEXT} | chosen
-        return Worker(Settings(**chosen), self.server.url, database or self.database, first=first)
+        return Worker(Settings(**chosen), self.server.url, database or self.database, beside, first)
 
     @asynccontextmanager
     async def working(self, worker: Worker | None = None, **settings: Any) -> AsyncIterator[Worker]:  # noqa: ANN401

@@ -126,3 +126,21 @@ async def test_a_pid_that_is_not_our_server_is_left_alone(tmp_path: Path) -> Non
     await server.stop()
     bystander.kill()
     await bystander.wait()
+
+
+async def test_it_listens_on_the_loopback_address_alone(tmp_path: Path) -> None:
+    server = EmbeddedNats(tmp_path)
+    await server.start()
+    port = int(server.url.rpartition(":")[2])
+    with socket.socket() as other:
+        # Who listened on every address would listen on this one, too.
+        assert other.connect_ex(("127.0.0.2", port)) != 0
+    with socket.socket() as own:
+        assert own.connect_ex(("127.0.0.1", port)) == 0
+    await server.stop()
+
+
+def test_every_token_is_new_and_long(tmp_path: Path) -> None:
+    tokens = {EmbeddedNats(tmp_path).url.partition("@")[0] for _ in range(3)}
+    assert len(tokens) == 3
+    assert all(len(token.removeprefix("nats://")) >= 32 for token in tokens)

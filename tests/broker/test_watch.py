@@ -6,11 +6,13 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 
+from handlers.board.beside import BoardBeside
 from handlers.embedded import EmbeddedNats
 from handlers.streams import StreamNames
 from handlers.watch import look
@@ -45,6 +47,11 @@ async def own_clinic(
     return made
 
 
+def board() -> BoardBeside:
+    """It also watches the audit log."""
+    return BoardBeside("127.0.0.1", None, "a-token-of-many-letters")
+
+
 # -- numbers ---------------------------------------------------------------------------------------
 
 
@@ -52,7 +59,7 @@ async def own_clinic(
 async def told(clinic: Clinic, probes: Probes) -> AsyncIterator[tuple[Numbers, str]]:
     """The numbers of a worker that saw an admission, a duplicate and nonsense; the patient."""
     patient = new_patient()
-    worker = clinic.worker([probes.beside], checkpoint_every=0.05)
+    worker = clinic.worker([probes.beside], beside=[board()], checkpoint_every=0.05)
     async with clinic.working(worker):
         for kind in (*ADMISSION, "referral.received"):
             await clinic.publish(event(patient, kind))
@@ -62,7 +69,8 @@ async def told(clinic: Clinic, probes: Probes) -> AsyncIterator[tuple[Numbers, s
             numbers = await probes.numbers()
             while (
                 numbers.get("pathway_audit_unsigned_entries")
-                or (numbers.get("pathway_messages_published_total", kind="audit") or 0) < 1
+                or not numbers.get("pathway_messages_published_total", kind="audit")
+                or not numbers.get("pathway_audit_log_holds")
             ):
                 await asyncio.sleep(0.05)
                 numbers = await probes.numbers()
@@ -116,7 +124,7 @@ async def test_numbers_tell_how_it_is_now(told: tuple[Numbers, str]) -> None:
 
 
 async def test_times_are_counted_in_order_up_to_the_last_bucket(
-    told: tuple[Numbers, str],
+    clinic: Clinic, told: tuple[Numbers, str]
 ) -> None:
     numbers, _ = told
     for family in numbers.families.values():
@@ -124,8 +132,8 @@ async def test_times_are_counted_in_order_up_to_the_last_bucket(
             counts = [each.value for each in family.samples if each.name.endswith("_bucket")]
             assert counts == sorted(counts)
             assert counts[-1] == numbers.get(f"{family.name}_count") > 0
-    published = sum(numbers.risen("pathway_messages_published_total").values())
-    assert numbers.get("pathway_publish_seconds_count") == published
+    ours = [each for each in clinic.heard if b"care.audit.checkpointed.v1" not in each.data]
+    assert numbers.get("pathway_publish_seconds_count") == len(ours)
 
 
 async def test_every_metric_is_there_and_no_patient_is(told: tuple[Numbers, str]) -> None:
@@ -147,6 +155,21 @@ async def test_a_patient_whose_time_has_passed_is_counted_apart(
     assert numbers.risen("pathway_alerts_total") == {"screening_overdue": 1}
     assert numbers.risen("pathway_events_total") == {"applied care.referral.received.v1": 1}
     assert (numbers.get("pathway_time_advanced_total") or 0) >= 1
+
+
+async def test_an_altered_log_is_told(clinic: Clinic, probes: Probes) -> None:
+    async with clinic.working() as worker:
+        await clinic.publish(event(new_patient()))
+        await clinic.done(worker)
+    path = clinic.database.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE audit SET leaf = X'7B7D'")
+    async with clinic.working(clinic.worker([probes.beside], beside=[board()])):
+        async with asyncio.timeout(10):
+            while (holds := await probes.number("pathway_audit_log_holds")) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert holds == 0
+        assert await probes.ready() == (True, {})  # it goes on; an alert calls somebody
 
 
 async def test_one_look_serves_everybody_who_asks_meanwhile(

@@ -63,6 +63,10 @@ class Probes:
         assert status == 200
         return Numbers(body)
 
+    async def number(self, name: str) -> float | None:
+        """One sample without labels; None if it is not there."""
+        return (await self.numbers()).get(name)
+
 
 class Numbers:
     """One page of metrics."""

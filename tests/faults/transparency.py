@@ -15,18 +15,23 @@ class LogError(Exception):
 
 @dataclass(slots=True)
 class Log:
-    """Leaves in their order, and the heads that were published with them (size -> root)."""
+    """Leaves in their order, the heads published with them (size -> root), and signed ones."""
 
     leaves: list[bytes] = field(default_factory=list)
     heads: dict[int, set[str]] = field(default_factory=dict)
+    checkpoints: list[bytes] = field(default_factory=list)
 
     @classmethod
     def of(cls, messages: Iterable[bytes]) -> "Log":
-        """Put `care.audit.appended.v1` messages together; raises LogError."""
+        """Put the messages of `care.out.audit` together; raises LogError."""
         log = cls()
         parts: dict[int, list[bytes]] = {}
         for body in messages:
-            data = json.loads(body)["data"]
+            fields = json.loads(body)
+            data = fields["data"]
+            if fields["type"] == "care.audit.checkpointed.v1":
+                log.checkpoints.append(data["checkpoint"].encode())
+                continue
             leaves = _slices(body.decode())
             if parts.setdefault(data["first"], leaves) != leaves:
                 raise LogError(f"two messages tell different entries from {data['first']} on")
@@ -45,7 +50,7 @@ class Log:
     def contradictions(self, checkpoints: Iterable[bytes]) -> Iterator[str]:
         """Heads, published or signed, that are not those of the leaves."""
         heads = {size: set(roots) for size, roots in self.heads.items()}
-        for note in checkpoints:
+        for note in (*checkpoints, *self.checkpoints):
             _, size, root = note.decode().split("\n")[:3]
             heads.setdefault(int(size), set()).add(b64decode(root).hex())
         if heads and max(heads) != self.size:

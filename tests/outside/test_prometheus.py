@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from handlers.board.beside import BoardBeside
 from tests.broker.clinic import Clinic, event, new_patient
 from tests.broker.conftest import anyio_backend, client, clinic, names, server
 from tests.broker.watched import Numbers, Probes
@@ -124,13 +125,15 @@ def test_the_dashboard_names_no_data_source_of_somebody_s() -> None:
 async def numbers(clinic: Clinic) -> Numbers:
     """The page of a worker at work."""
     probes = Probes.make()
-    worker = clinic.worker([probes.beside], checkpoint_every=0.05)
+    board = BoardBeside("127.0.0.1", None, "a-token-of-many-letters")  # it watches the log
+    worker = clinic.worker([probes.beside], beside=[board], checkpoint_every=0.05)
     async with clinic.working(worker):
         await clinic.publish(event(new_patient()))
         await clinic.done(worker)
         async with asyncio.timeout(10):
             found = await probes.numbers()
-            while found.get("pathway_checkpoint_age_seconds") is None:
+            late = ("pathway_checkpoint_age_seconds", "pathway_audit_log_holds")
+            while any(found.get(name) is None for name in late):
                 await asyncio.sleep(0.05)
                 found = await probes.numbers()
         return found

@@ -31,6 +31,7 @@ from pathway.store.errors import (
     UnstorableError,
 )
 from pathway.store.open import open_store
+from schemas.inbound import policy_adopted
 
 from .processes import another, look_on, write_on
 from .rows import (
@@ -255,6 +256,36 @@ class StoreConformance:
             await store.commit(Commit(2, keys=[KeyRow("p1", b"other")]))
         assert await store.keys(["p1"]) == {"p1": b"1"}
 
+    async def test_keys_are_wrapped_anew_unless_somebody_was_quicker(self, store: Store) -> None:
+        names = [f"p{number:03}" for number in range(400)]
+        rows = [KeyRow(name, name.encode()) for name in names]
+        await store.commit(Commit(1, keys=[*rows, KeyRow("erased", b"")]))
+        assert [row async for row in store.wrapped_keys()] == rows
+        changes = [(name, name.encode(), b"new") for name in names]
+        changes += [("p000", b"other", b"bad"), ("erased", b"old", b"bad"), ("nobody", b"", b"bad")]
+        assert await store.rewrap(changes) == 400
+        assert await store.rewrap([]) == 0
+        assert await store.keys([*names, "erased"]) == dict.fromkeys(names, b"new") | {
+            "erased": b""
+        }
+
+    async def test_everybody_who_stands_anywhere_is_found(self, store: Store) -> None:
+        names = [f"p{number:03}" for number in range(600)]
+        for number, part in enumerate([names[::2], names[1::2]], 1):
+            await store.commit(
+                Commit(
+                    number,
+                    journal=[entry(f"{number}-{name}", name) for name in part[:100]],
+                    patients=[snapshot(name) for name in part[50:200]],
+                    ledger=[said(name, key) for name in part[200:250] for key in "ab"],
+                    outbox=[message(f"{number}-{name}", name) for name in [*part[250:], "_"]],
+                    entries=[told(f"{number}-{name}", name) for name in part[::3]],
+                )
+            )
+        await store.commit(Commit(3, entries=[replace(told("x", "A"), patient=None)]))
+        await store.commit(Commit(4, entries=[told("y", "only-audited")]))
+        assert [key async for key in store.everybody()] == ["only-audited", *names]
+
     async def test_entries_are_appended_by_who_owns_nothing(self, store: Store, url: str) -> None:
         await store.commit(Commit(100, outbox=[message("m")], entries=[told("a")]))
         reader = open_store(url)
@@ -329,8 +360,10 @@ class StoreConformance:
         assert [row.patient async for row in store.entries()] == ["p1", "p2", "p11"]
 
     async def test_a_checkpoint_is_kept_once(self, store: Store) -> None:
+        assert await store.last_checkpoint() is None
         for size, note in ((3, b"three"), (1, b"one"), (3, b"other")):
             await store.keep_checkpoint(CheckpointRow(size, note, 7))
+        assert await store.last_checkpoint() == CheckpointRow(3, b"three", 7)
         found = [row async for row in store.checkpoints()]
         assert found == [CheckpointRow(1, b"one", 7), CheckpointRow(3, b"three", 7)]
         assert [row.size async for row in store.checkpoints(1)] == [3]
@@ -366,6 +399,20 @@ class StoreConformance:
         states = {"a": "iop", "b": "iop", "c": "php", "d": None}
         await store.commit(Commit(1, patients=[snapshot(p, s) for p, s in states.items()]))
         assert await store.census() == {"iop": 2, "none": 1, "php": 1}
+
+    async def test_patients_are_counted_by_the_policy_in_force(self, store: Store) -> None:
+        old, new, newest = (f"{number}" * 64 for number in (1, 2, 3))
+        people = [replace(snapshot(name), policy=old) for name in "abcd"]
+        adopted = [
+            replace(entry(event.id, event.patient, source=event.source), time=event.time)
+            for event in (
+                policy_adopted("a", 5, name="p", version="2", digest=new, signed_by="x"),
+                policy_adopted("b", 6, name="p", version="3", digest=newest, signed_by="x"),
+                policy_adopted("b", 5, name="p", version="2", digest=new, signed_by="x"),
+            )
+        ]
+        await store.commit(Commit(1, patients=people, journal=adopted))
+        assert await store.in_force() == {old[:16]: 2, new[:16]: 1, newest[:16]: 1}
 
     async def test_patient_keys_come_in_code_point_order(self, store: Store) -> None:
         keys = [f"{first}{number}" for first in "Ba-_9Z" for number in range(100)]

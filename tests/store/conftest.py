@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 from pathway.store.migrate import upgrade
 from pathway.store.postgres import PostgresStore
 
+from .clinic import open_clinic
 from .servers import Postgres, postgres_server
 
 SCHEMAS = (f"t{number}" for number in count(1))
@@ -58,3 +60,11 @@ async def store(database: str) -> AsyncIterator[PostgresStore]:
     await store.claim()
     yield store
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clinic's database in a SQLite file; not to be changed."""
+    path = tmp_path_factory.mktemp("clinic") / "pathway.db"
+    asyncio.run(open_clinic(f"sqlite:///{path}"))
+    return path

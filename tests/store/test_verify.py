@@ -2,6 +2,7 @@
 
 # ruff: noqa: ISC004, S608 - a table of statements, put together from constants of this file
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -9,83 +10,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner
 
-from handlers.cli import app
-from handlers.signer import Signer
-from handlers.simulation import Mess, cohort
 from pathway import policy
 from pathway.audit.checkpoints import Checkpoint
-from pathway.audit.keyfiles import write_secret
 from pathway.audit.notes import SigningKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.tree import Tree, leaf_hash
-from pathway.audit.verify import verify_bundle
-from pathway.batch import Incoming, Terms
-from pathway.process import Processor
 from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
-from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
 from pathway.verify import Verification
-from schemas.instants import parse_instant
-from tests.keys import MASTER, vault
+from tests.keys import vault
+
+from .clinic import EVENTS, LOG, NOW, copied, open_clinic, source
+from .servers import Postgres, admin
 
 pytestmark = pytest.mark.anyio
 
-START = parse_instant("2024-01-08T00:00:00Z")
-NOW = parse_instant("2026-06-01T00:00:00Z")
-LOG = SigningKey("care.example/log", bytes(range(32)))
 OTHER = SigningKey("care.example/log", bytes(reversed(range(32))))
-MESS = Mess(duplicates=0.05, malformed=0.05)
-EVENTS = 600
-BATCH = 40
-
-
-@pytest.fixture(scope="module")
-async def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clinic's database, with checkpoints along the way."""
-    path = tmp_path_factory.mktemp("verify") / "pathway.db"
-    upgrade(path)
-    store = open_store(path)
-    await store.open()
-    shelf = PolicyShelf(policy.default())
-    processor = Processor(store, vault(store), shelf, Terms(receipts=True), lambda: NOW)
-    await processor.start()
-    signer = Signer(store, LOG, 60, lambda: NOW)
-    batch: list[Incoming] = []
-    for number, message in enumerate(cohort(12, 5, START, MESS), 1):
-        batch.append(Incoming(message.body, message.subject, number))
-        if len(batch) == BATCH:
-            await processor.take(batch)
-            batch = []
-            if number % (5 * BATCH) == 0:
-                await signer.sign(LOG)
-        if number == EVENTS:
-            break
-    while due := await store.due(NOW, 500):
-        await processor.advance_time(due)
-    await signer.sign(LOG)
-    await store.close()
-    return path
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
 def database(original: Path, tmp_path: Path) -> Path:
-    copy = tmp_path / "pathway.db"
-    with closing(sqlite3.connect(original)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-    return copy
+    return copied(original, tmp_path)
 
 
-async def verified(path: Path, *, opened: bool = True, key: SigningKey = LOG) -> Report:
-    store = open_store(path, read_only=True)
+async def verified(where: Path | str, *, opened: bool = True, key: SigningKey = LOG) -> Report:
+    store = open_store(where, read_only=True)
     await store.open()
     try:
         keys = vault(store) if opened else None
@@ -148,6 +99,15 @@ TAMPERED = {
             " FROM audit WHERE sequence = 7"
         ],
     ),
+    "an entry inserted in the middle, the rest renumbered": (
+        Finding.ENTRY_INSERTED,
+        [
+            "UPDATE audit SET sequence = -sequence WHERE sequence >= 100",
+            "UPDATE audit SET sequence = 1 - sequence WHERE sequence < 0",
+            'INSERT INTO audit (sequence, "commit", patient, leaf, sealed)'
+            ' SELECT 100, "commit", patient, leaf, sealed FROM audit WHERE sequence = 7',
+        ],
+    ),
     "a leaf hash altered": (
         Finding.LEAVES_ALTERED,
         ["UPDATE audit_leaves SET hashes = zeroblob(length(hashes)) WHERE start = 0"],
@@ -185,6 +145,16 @@ TAMPERED = {
         ["UPDATE outbox SET id = 'forged', body = x'00' WHERE position ="
          " (SELECT MIN(position) FROM outbox WHERE kind = 'receipt')"],
     ),
+    "a receipt about nobody that no entry explains": (
+        Finding.MESSAGE_UNEXPLAINED,
+        ["UPDATE outbox SET id = 'forged' WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'receipt' AND patient = '_')"],
+    ),
+    "a receipt about nobody removed": (
+        Finding.MESSAGE_MISSING,
+        ["DELETE FROM outbox WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'receipt' AND patient = '_')"],
+    ),
     "a message altered": (
         Finding.MESSAGE_ALTERED,
         ["UPDATE outbox SET body = CAST(REPLACE(CAST(body AS TEXT), '\"to\":\"iop\"',"
@@ -216,7 +186,7 @@ async def test_a_tampering_is_named(database: Path, what: str) -> None:
 
 
 def test_a_replay_says_the_same(original: Path) -> None:
-    task = Task(f"sqlite:///{original}", MASTER, "care", None)
+    task = Task(source(original), "care")
     patients = [row[0] for row in rows(original, "SELECT patient FROM patients")]
     tally = replay_some(task, patients)
     (count,) = rows(original, "SELECT COUNT(*) FROM journal")[0]
@@ -228,7 +198,7 @@ def test_a_replay_says_the_same(original: Path) -> None:
 
 def test_a_replay_finds_what_was_altered(database: Path) -> None:
     change(database, *TAMPERED["a message altered"][1])
-    task = Task(f"sqlite:///{database}", MASTER, "care", None)
+    task = Task(source(database), "care")
     patients = [row[0] for row in rows(database, "SELECT patient FROM patients")]
     assert replay_some(task, patients).mismatches > 0
 
@@ -236,28 +206,6 @@ def test_a_replay_finds_what_was_altered(database: Path) -> None:
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchall()
-
-
-@pytest.mark.parametrize("chosen", [[], ["--patient"]], ids=["whole", "one patient"])
-def test_an_exported_bundle_verifies_offline(
-    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: list[str]
-) -> None:
-    key = tmp_path / "audit.key"
-    write_secret(key, LOG.secret_text())
-    monkeypatch.setenv("PATHWAY_DATABASE_URL", f"sqlite:///{original}")
-    monkeypatch.setenv("PATHWAY_AUDIT_KEY_FILE", str(key))
-    (patient,) = rows(original, "SELECT MIN(patient) FROM patients")[0]
-    arguments = [*chosen, patient] if chosen else []
-    bundle = tmp_path / "bundle"
-    try:
-        done = CliRunner().invoke(app, ["audit", "export", str(bundle), *arguments])
-    finally:
-        structlog.reset_defaults()  # else logs go to the runner's closed stream
-    assert done.exit_code == 0, done.output
-    report = verify_bundle(bundle, [LOG.public])
-    assert report.problems == []
-    where = f" WHERE patient = '{patient}'" if chosen else ""
-    assert report.entries == rows(original, f"SELECT COUNT(*) FROM audit{where}")[0][0]
 
 
 # -- checkpoints -----------------------------------------------------------------------------------
@@ -295,6 +243,12 @@ async def test_a_fork_is_named(database: Path) -> None:
     assert names(await verified(database)) == {Finding.CHECKPOINT_FORK}
 
 
+async def test_a_checkpoint_that_goes_back_is_named(database: Path) -> None:
+    tree, _ = Tree().extend(leaves(database)[:100])
+    put_note(database, 10**6, Checkpoint.of(LOG.name, tree).sign(LOG))
+    assert Finding.CHECKPOINT_ROLLBACK in names(await verified(database))
+
+
 async def test_a_log_that_was_rolled_back_is_named(database: Path) -> None:
     """Everything after some entry cut off, with a head that fits; the checkpoint knows better."""
     hashes = leaves(database)
@@ -324,3 +278,62 @@ async def test_a_log_rewritten_with_its_hashes_is_named(database: Path) -> None:
         connection.execute("UPDATE log_head SET tree = ?", (tree.dump(),))
         connection.commit()
     assert Finding.ROOT_MISMATCH in names(await verified(database))
+
+
+# -- PostgreSQL ------------------------------------------------------------------------------------
+
+BENT = "convert_to(replace(convert_from(leaf, 'UTF8'), '\"applied\"', '\"ignored\"'), 'UTF8')"
+FIRST = "(SELECT MIN(position) FROM outbox WHERE kind = 'transition')"
+TAMPERED_THERE = {
+    "an entry altered": (
+        Finding.ENTRY_ALTERED,
+        [f"UPDATE audit SET leaf = {BENT} WHERE sequence = 100"],
+    ),
+    **{
+        what: TAMPERED[what]
+        for what in (
+            "an entry removed",
+            "entries reordered",
+            "an entry inserted",
+            "a snapshot altered",
+            "a message that no entry explains",
+            "a gap in a patient's sequence",
+            "every checkpoint gone",
+        )
+    },
+    "a signature by another key": (Finding.CHECKPOINT_WRONG_KEY, [OTHER]),
+    "a fork": (Finding.CHECKPOINT_FORK, [LOG]),
+}
+
+
+@pytest.fixture(scope="module")
+def there(postgres: Postgres) -> str:
+    """The same clinic in PostgreSQL; not to be changed."""
+    url = f"{postgres.url}&schema=clinic"
+    asyncio.run(open_clinic(url))
+    return url
+
+
+@pytest.mark.parametrize("what", TAMPERED_THERE)
+async def test_a_tampering_is_named_in_postgresql_too(there: str, empty: str, what: str) -> None:
+    name, statements = TAMPERED_THERE[what]
+    schema = empty.rpartition("=")[2]
+    async with admin(there) as other:
+        await other.execute(f"CREATE SCHEMA {schema}")
+        tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'clinic'"
+        for (table,) in await other.fetch(tables):
+            await other.execute(f"CREATE TABLE {schema}.{table} (LIKE {table} INCLUDING ALL)")
+            await other.execute(f"INSERT INTO {schema}.{table} SELECT * FROM {table}")
+    async with admin(empty) as other:
+        for statement in statements:
+            if isinstance(statement, SigningKey):
+                tree, _ = Tree().extend([leaf_hash(b"another history")] * 300)
+                note = Checkpoint.of(statement.name, tree).sign(statement)
+                await other.execute("INSERT INTO checkpoints VALUES ($1, $2, $3)", 300, note, NOW)
+            else:
+                assert await other.execute(statement) not in {"UPDATE 0", "DELETE 0"}, statement
+    assert name in names(await verified(empty))
+
+
+async def test_an_untouched_database_verifies_in_postgresql_too(there: str) -> None:
+    assert (await verified(there)).problems == []

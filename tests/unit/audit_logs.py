@@ -111,6 +111,7 @@ class Log:
     def lines(self, *, unsealed: bool = False) -> list[BundleEntry]:
         lines = []
         for index, entry in enumerate(self.entries):
+            about_event = unsealed and b'"kind":"event"' in entry.leaf
             opened = unsealed and bool(entry.sealed)
             lines.append(
                 BundleEntry(
@@ -118,8 +119,9 @@ class Log:
                     leaf=entry.leaf,
                     sealed=entry.sealed or None,
                     opened=open_plaintext(PATIENT, entry) if opened else None,
-                    entry_key=PATIENT.entry_key(*_reference(entry)) if opened else None,
+                    entry_key=PATIENT.entry_key(*_reference(entry)) if about_event else None,
                     commit=index // 3,
+                    event=raw_event(_reference(entry)[1]) if about_event else None,
                 )
             )
         return lines
@@ -155,6 +157,7 @@ class Log:
                         sealed=line.sealed,
                         opened=line.opened,
                         entry_key=line.entry_key,
+                        event=line.event,
                         hash=self.entries[index].hash,
                         proof=prove_inclusion(self.nodes, index, size),
                     )
@@ -174,9 +177,18 @@ def _reference(entry: Entry) -> tuple[str, str]:
     return public.event.source, public.event.id  # type: ignore[union-attr]
 
 
+def raw_event(id_: str) -> bytes:
+    """The bytes received of the event that has this id."""
+    score = int(id_.removeprefix("e-")) % 27
+    return (
+        b'{"data":{"score":%d},"id":"%s","source":"/ehr/example","subject":"p-0001","type":"%s"}'
+        % (score, id_.encode(), EVENT_TYPE.encode())
+    )
+
+
 def event(number: int, **more: object) -> Entry:
     """An event's entry, recorded a second after the one before."""
-    raw = b'{"data":{"score":%d},"id":"e-%d"}' % (number % 27, number)
+    raw = raw_event(f"e-{number}")
     arguments: dict[str, object] = {
         "recorded_at": START + number * 1_000_000,
         "engine": 1,

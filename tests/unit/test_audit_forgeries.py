@@ -1,18 +1,29 @@
 """Each way to lie in a bundle has its name."""
 
 import json
+from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pathway.audit.bundle import ENTRIES, BundleEntry
 from pathway.audit.canonical import canonical
-from pathway.audit.entry import Entry
+from pathway.audit.entry import Entry, Subject, event_entry
 from pathway.audit.problems import Finding
 from pathway.audit.tree import leaf_hash
 from pathway.audit.verify import verify_bundle
 from tests.unit.audit_forgery import TRUSTED, found, lines, problems_after, renumbered, rewrite
-from tests.unit.audit_logs import Log, event, small_log
+from tests.unit.audit_logs import (
+    EVENT_TYPE,
+    PATIENT,
+    POLICY,
+    START,
+    Log,
+    event,
+    raw_event,
+    small_log,
+)
 
 
 @pytest.fixture
@@ -82,6 +93,43 @@ def test_altered_opened_content(bundle: Path) -> None:
         return all_lines
 
     assert problems_after(bundle, alter) == {(Finding.OPENED_MISMATCH, 4)}
+
+
+def with_event(bundle: Path, place: int, raw: bytes) -> set[tuple[Finding, int | None]]:
+    def alter(all_lines: list[bytes]) -> list[bytes]:
+        fields = json.loads(all_lines[place])
+        fields["event"] = b64encode(raw).decode()
+        all_lines[place] = canonical(fields) + b"\n"
+        return all_lines
+
+    return problems_after(bundle, alter)
+
+
+def test_an_altered_event(bundle: Path) -> None:
+    altered = raw_event("e-4").replace(b'"score":4', b'"score":5')
+    assert with_event(bundle, 4, altered) == {(Finding.OPENED_MISMATCH, 4)}
+
+
+def test_an_event_where_there_was_none(bundle: Path) -> None:
+    assert with_event(bundle, -1, raw_event("e-4")) == {(Finding.OPENED_MISMATCH, 12)}
+
+
+def test_an_entry_that_names_another_event_than_it_seals(tmp_path: Path) -> None:
+    log = Log()
+    subject = Subject("/ehr/example", "e-2", EVENT_TYPE, raw_event("e-3"))
+    sealed = event_entry(
+        PATIENT, subject, POLICY, recorded_at=START, engine=1, before=None, after=None
+    )
+    line = BundleEntry(
+        0, sealed.leaf, sealed.sealed, None, PATIENT.entry_key("/ehr/example", "e-2"), 0
+    )
+    log.append(sealed)
+    log.checkpoint()
+    log.write(tmp_path / "bundle")
+    entry = replace(line, event=raw_event("e-3"))
+    assert problems_after(tmp_path / "bundle", lambda _: [entry.line()]) == {
+        (Finding.OPENED_MISMATCH, 0)
+    }
 
 
 def test_sealed_bytes_where_nothing_was_sealed(bundle: Path) -> None:

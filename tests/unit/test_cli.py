@@ -153,10 +153,20 @@ def test_diagrams(run: Run) -> None:
 
 def test_schemas_are_json_schemas(run: Run, tmp_path: Path) -> None:
     assert run("schemas", tmp_path / "made" / "here")[0] == 0
-    files = {file.name: file for file in (tmp_path / "made" / "here").glob("*.json")}
+    files = {file.name: file for file in (tmp_path / "made" / "here").glob("care.*.json")}
     assert {"care.referral.received.v1.json", "care.transition.occurred.v1.json"} <= set(files)
     for file in files.values():
         Draft202012Validator.check_schema(json.loads(file.read_text()))
+
+
+def test_beside_the_schemas_is_the_asyncapi_document(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATHWAY_PREFIX", "clinic")
+    assert run("schemas", tmp_path)[0] == 0
+    document = json.loads((tmp_path / "asyncapi.json").read_text())
+    assert document["asyncapi"] == "3.0.0"
+    assert document["channels"]["alert"]["address"] == "clinic.out.alert.{patient}"
 
 
 def test_simulate_says_the_same_every_time(run: Run) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = ("schemas", "pathway", "handlers", "tests")
 # What the pathway knows nothing of: no broker, no web, no terminal.
 OUTSIDE = {"nats", "faststream", "starlette", "typer", "click", "rich", "uvicorn"}
+OUTSIDE |= {"prometheus_client", "opentelemetry"}  # it is counted and traced from outside
 LOGGED = {"debug", "info", "warning", "error", "exception", "critical"}
 # Names under which an event's content travels.
 CONTENT = {"raw", "body", "data", "event", "fields", "items", "score", "text", "payload"}

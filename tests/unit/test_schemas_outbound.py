@@ -55,6 +55,10 @@ DATA: dict[str, dict[str, Any]] = {
         "entries": [{"b": 1, "a": []}],
         "head": {"size": 1, "root": HASH},
     },
+    "care.audit.checkpointed.v1": {
+        "head": {"size": 1, "root": HASH},
+        "checkpoint": f"care-log\n1\n{'A' * 43}=\n\n— care-log AAAA\n",
+    },
     "care.patient.erased.v1": CHAINED,
 }
 
@@ -72,7 +76,8 @@ def test_every_message_comes_back_from_its_bytes(name: str) -> None:
     raw = encode(model)
     assert OUTBOUND_TYPES[name].model_validate_json(raw) == model
     assert raw == encode(message(name))
-    assert json.dumps(json.loads(raw), separators=(",", ":")).encode() == raw
+    again = json.dumps(json.loads(raw), separators=(",", ":"), ensure_ascii=False)
+    assert again.encode() == raw
 
 
 @pytest.mark.parametrize("name", OUTBOUND_TYPES)
@@ -113,7 +118,7 @@ def test_optional_fields_are_there_only_if_set() -> None:
 
 
 def test_messages_without_a_patient_have_no_subject() -> None:
-    for name in ("care.receipt.v1", "care.audit.appended.v1"):
+    for name in ("care.receipt.v1", "care.audit.appended.v1", "care.audit.checkpointed.v1"):
         model = OUTBOUND_TYPES[name].model_validate(
             {"id": "m", "source": "/pathway", "time": 0, "data": DATA[name]}
         )
@@ -142,6 +147,11 @@ def test_audit_entries_keep_the_order_of_their_keys() -> None:
 def test_a_message_refuses_what_the_contract_does_not_have(data: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         message("care.transition.occurred.v1", **data)
+
+
+def test_a_checkpoint_is_a_signed_note_and_no_free_text() -> None:
+    with pytest.raises(ValidationError):
+        message("care.audit.checkpointed.v1", checkpoint="free text")
 
 
 def test_a_message_is_frozen() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from handlers.place import PlaceError, find, remove_endpoints, write_endpoints
 from handlers.settings import Settings, SettingsError
+from pathway.sources import Sources
 from schemas.instants import parse_instant
 
 
@@ -18,7 +19,7 @@ def test_nothing_need_be_set() -> None:
     settings = Settings.read()
     assert settings.names.events == "CARE_EVENTS"
     assert settings.names.out_subject == "care.out.>"
-    assert settings.terms.sources == ()
+    assert settings.terms.sources == Sources()
     assert not settings.terms.receipts
     assert settings.make_clock().start is None
 
@@ -31,7 +32,7 @@ def test_everything_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATHWAY_OUT_MAX_AGE_DAYS", "2")
     settings = Settings.read()
     assert settings.names.out == "NORTH_OUT"
-    assert settings.terms.sources == ("/ehr/*", "/lab/1")
+    assert settings.terms.sources == Sources({None: ("/ehr/*", "/lab/1")})
     assert settings.terms.receipts
     assert settings.limits.out_max_age == 172_800
     assert settings.make_clock().start == parse_instant("2020-01-01T00:00:00Z")
@@ -59,6 +60,60 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATHWAY_BROKER_URL", "nats://user:hunter2@host:4222")
     monkeypatch.setenv("PATHWAY_DATABASE_URL", "postgresql://user:hunter2@host/db")
     assert "hunter2" not in repr(Settings.read())
+
+
+@pytest.mark.parametrize("name", ["broker_url", "database_url", "board_token"])
+def test_a_secret_may_come_from_a_file_that_only_its_owner_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    variable = f"PATHWAY_{name.upper()}"
+    file = tmp_path / "secret"
+    file.write_text("hunter2-hunter2-hunter2\n")
+    file.chmod(0o600)
+    monkeypatch.setenv(f"{variable}_FILE", str(file))
+    settings = Settings.read()
+    assert getattr(settings, name).get_secret_value() == "hunter2-hunter2-hunter2"
+    assert "hunter2" not in repr(settings)
+    for mode, also in ((0o644, None), (0o600, "hunter2-hunter2-other")):
+        file.chmod(mode)
+        if also:
+            monkeypatch.setenv(variable, also)
+        with pytest.raises(SettingsError, match=variable) as caught:
+            Settings.read()
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_short_secret_is_refused_without_being_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHWAY_BOARD_TOKEN", "hunter2")
+    with pytest.raises(SettingsError, match="PATHWAY_BOARD_TOKEN") as caught:
+        Settings.read()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_secret_has_a_form_that_reads_it_from_a_file() -> None:
+    secret = {
+        name
+        for name, field in Settings.model_fields.items()
+        if "SecretStr" in str(field.annotation)
+    }
+    assert secret >= {"broker_url", "database_url", "board_token", "master_key"}
+    assert {f"{name}_file" for name in secret} <= set(Settings.model_fields)
+
+
+def test_a_certificate_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHWAY_BROKER_CERTIFICATE", "ours.pem")
+    with pytest.raises(SettingsError, match="PATHWAY_BROKER_KEY"):
+        Settings.read()
+
+
+def test_subscribers_are_of_the_outbound_stream_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHWAY_SUBSCRIBERS", "a=care.out.*.*, b=care.out.audit, a=care.out.audit")
+    wanted = {"a": ("care.out.*.*", "care.out.audit"), "b": ("care.out.audit",)}
+    assert Settings.read().subscribed == wanted
+    for bad in ("a", "a=care.events.>", "A=care.out.>", "a=", "a=care.out.x y"):
+        monkeypatch.setenv("PATHWAY_SUBSCRIBERS", bad)
+        with pytest.raises(SettingsError, match="PATHWAY_SUBSCRIBERS"):
+            Settings.read()
 
 
 # -- where broker and database are -----------------------------------------------------------------

@@ -56,6 +56,9 @@ def test_only_messages_of_this_process_are_timed() -> None:
     assert published_after(metrics, 5) == 1
     assert published_after(metrics, 7) == 2
     assert published_after(metrics, 8) == 2
+    committed(metrics, 10)  # 8 and 9 were committed by somebody else
+    assert published_after(metrics, 9) == 2
+    assert published_after(metrics, 10) == 3
 
 
 def test_what_is_remembered_of_commits_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

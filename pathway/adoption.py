@@ -1,0 +1,82 @@
+"""Adoption: a policy is signed off and put into force for chosen patients, from some instant on.
+
+The sign-off is one commit: the policy's text, an entry that says who signed, and for the order
+the instant from which it counts. Then each patient gets a fact, which acts at its place in the
+effective order; what was said before is not judged again.
+"""
+
+from dataclasses import replace
+
+import msgspec
+
+from pathway.audit.entry import policy_entry
+from pathway.audit.public import PolicyReference
+from pathway.erasure import RefusedError
+from pathway.policy import Policy, PolicyError, load
+from pathway.store.base import AuditRow, Commit, Order, OrderState
+from schemas import inbound
+from schemas.inbound import Event
+
+EVERYBODY = "_"  # whose order it is, if it is about more than one patient
+
+
+class Adopting(msgspec.Struct, frozen=True):
+    """What an order to adopt says.
+
+    Attributes:
+        text: of the policy.
+        signed_by: who is responsible, a pseudonym.
+        patients: for whom; None = everybody there is.
+        time: from when on (µs, effective time); None = the instant of the sign-off.
+    """
+
+    text: str
+    signed_by: str
+    patients: list[str] | None
+    time: int | None = None
+
+    @classmethod
+    def of(cls, order: Order) -> "Adopting":
+        """Read an order's body."""
+        return msgspec.json.decode(order.body, type=cls)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy. Raises RefusedError."""
+        try:
+            return load(self.text)
+        except PolicyError:
+            raise RefusedError("policy_invalid") from None
+
+
+def sign_off(order: Order, policy: Policy, commit: Commit) -> None:
+    """Put the sign-off into a commit. Raises RefusedError."""
+    said = Adopting.of(order)
+    time = commit.recorded_at if said.time is None else said.time
+    if time > commit.recorded_at:
+        raise RefusedError("time_in_future")
+    only = said.patients[0] if said.patients and len(said.patients) == 1 else None
+    entry = policy_entry(
+        recorded_at=commit.recorded_at,
+        policy=PolicyReference(name=policy.name, version=policy.version, digest=policy.digest),
+        signed_by=said.signed_by,
+        patient=only,
+    )
+    commit.entries.append(AuditRow(only, entry.leaf))
+    body = msgspec.json.encode(msgspec.structs.replace(said, time=time))
+    commit.orders.append(replace(order, body=body, state=OrderState.COMMITTED))
+
+
+def fact(order: Order, policy: Policy, patient: str) -> Event:
+    """The fact that puts one patient under the policy; the same whenever it is made."""
+    said = Adopting.of(order)
+    if said.time is None:
+        raise ValueError("the order was not signed off")
+    return inbound.policy_adopted(
+        patient,
+        said.time,
+        name=policy.name,
+        version=policy.version,
+        digest=policy.digest,
+        signed_by=said.signed_by,
+    )
