@@ -4,7 +4,7 @@ from pathway import alerts
 from pathway.case import Case
 from pathway.effects import Resolution, key_of, merged, stable_id
 from pathway.machine import compiled
-from pathway.policy import OPEN_STATES, Policy, Rule
+from pathway.policy import OPEN_STATES, Policy, Question, Rule
 from pathway.record import Decline, Hold, Snapshot, StandingRecommendation
 
 ALL = "all"
@@ -22,26 +22,27 @@ def judge(case: Case) -> None:
     """Judge every rule that reads what was touched, until nothing changes any more."""
     while case.touched:
         topics, case.touched = case.touched, set()
-        for rule in case.policy.rules_reading(case.record.state, topics):
-            judge_rule(case, rule)
+        for question in case.policy.questions(case.record.state, topics):
+            ask(case, question)
 
 
-def judge_rule(case: Case, rule: Rule) -> None:
+def ask(case: Case, question: Question) -> None:
     """Judge one rule, and set the timer for when time alone may change the answer."""
-    due = None
-    if rule.timed:
-        value, due = rule.outlook(case.view)
+    rule, rule_id, timer, test, outlook = question
+    snapshot, due = case.snapshot, None
+    if timer is None:
+        value = test(case.view)
     else:
-        value = rule.test(case.view)
+        value, due = outlook(case.view)
     if value:
-        if rule.id not in case.snapshot.holds:
+        if rule_id not in snapshot.holds:
             _rise(case, rule)
-    elif rule.id in case.snapshot.holds:
-        fall(case, rule.id)
-    if due is not None:
-        case.snapshot.dues[rule.timer] = due
-    elif rule.timed:
-        case.snapshot.dues.pop(rule.timer, None)
+    elif rule_id in snapshot.holds:
+        fall(case, rule_id)
+    if due is not None and timer is not None:
+        snapshot.dues[timer] = due
+    elif timer is not None:
+        snapshot.dues.pop(timer, None)
 
 
 def _rise(case: Case, rule: Rule) -> None:
