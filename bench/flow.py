@@ -16,7 +16,7 @@ from base64 import b64decode
 
 from bench import workload
 from bench.setting import MASTER_KEY, NOW, databases, quiet
-from handlers import garbage
+from handlers import interpreter
 from pathway import policy
 from pathway.audit.sealing import KeyRing, MasterKey
 from pathway.batch import Incoming, Terms
@@ -51,7 +51,7 @@ async def flow(
         Incoming(letter.body, letter.subject, place)
         for place, letter in enumerate(letters, start=1)
     ]
-    garbage.tune()
+    interpreter.tune()
     clocks = (time.thread_time, time.process_time, time.perf_counter)
     spent, yardstick = [0.0, 0.0, 0.0], 0.0
     for start in range(0, len(messages), BATCH):

@@ -16,7 +16,7 @@ import nats
 from bench import ceilings, workload
 from bench.setting import Databases, databases, quiet, settings
 from bench.worker import fill, latency, throughput
-from handlers import garbage
+from handlers import interpreter
 from handlers.embedded import EmbeddedNats
 from pathway import policy
 from pathway.chart import Chart, advance
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write bench/results/<time>.json")
     options = parser.parse_args()
     quiet()
-    garbage.tune()
+    interpreter.tune()
     with databases() as made:
         kept = result(asyncio.run(measure(made, options.patients, options.paced)), options.patients)
     show(kept)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+from unittest.mock import patch
 
 import nats
 from nats.aio.msg import Msg
@@ -14,6 +15,7 @@ from bench import workload
 from bench.setting import settings
 from handlers.app import Worker
 from handlers.publish import Letter, publish
+from handlers.relay import Relay
 from handlers.settings import Settings
 from handlers.streams import declare
 from pathway.batch import Incoming, Outcome
@@ -37,23 +39,32 @@ async def fill(url: str, chosen: Settings, letters: Sequence[Letter]) -> None:
     await client.close()
 
 
-class Silent(Worker):
-    """A worker whose relay is told of nothing: what it would publish stays in the outbox."""
+class Mute(Relay):
+    """A relay that publishes nothing: what is said stays in the outbox."""
 
-    def _wake_relay(self) -> None:
-        """Publishing is not measured here."""
+    async def run(self) -> None:
+        """Do nothing until asked to end."""
+        while not self._stopping:
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - as a relay's
+        """There is nothing to wait for."""
+        del timeout
+        return True
 
 
 @asynccontextmanager
-async def running(worker: Worker) -> AsyncIterator[None]:
-    """The worker at work."""
-    task = asyncio.create_task(worker.app.run())
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield
-    finally:
-        worker.stop()
-        await task
+async def running(worker: Worker, relay: type[Relay] = Relay) -> AsyncIterator[None]:
+    """The worker at work, with a relay of this kind."""
+    with patch("handlers.app.Relay", relay):
+        task = asyncio.create_task(worker.app.run())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                yield
+        finally:
+            worker.stop()
+            await task
 
 
 def _note_first(worker: Worker) -> list[float]:
@@ -79,10 +90,10 @@ async def throughput(
     chosen = settings(prefix)
     letters = workload.letters(patients, prefix)
     await fill(url, chosen, letters)
-    worker = (Worker if relay else Silent)(chosen, url, database)
+    worker = Worker(chosen, url, database)
     began = _note_first(worker)
     totals, events = worker.totals, chosen.names.events
-    async with running(worker):
+    async with running(worker, Relay if relay else Mute):
         client = await nats.connect(url)
         while not began:
             await asyncio.sleep(0.001)

@@ -11,7 +11,7 @@ from faststream import FastStream
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 
-from handlers import garbage
+from handlers import interpreter
 from handlers.connection import BrokerRefusesError, harden, reach, worker_options
 from handlers.holding import Holding
 from handlers.keeper import Keeper, this_process
@@ -180,7 +180,7 @@ class Worker:
     @asynccontextmanager
     async def _work(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
-        garbage.tune()
+        interpreter.tune()
         try:
             await self._unless_stopped(self._reach_everything())
             async with AsyncExitStack() as beside:
