@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench audit-growth properties lock clean
+.PHONY: help setup demo test check format bench audit-growth properties faults lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ audit-growth: setup ## a million audit entries: append rate and memory (half an 
 
 properties: setup ## the property tests in their long form (a quarter of an hour)
 	@HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q -o timeout=0 tests/properties
+
+faults: setup ## kills, cuts, full disks, poison and floods in their long form (about an hour)
+	@FAULTS=long $(BIN)/python -m pytest -q -s -o timeout=0 tests/faults
 
 lock: ## write the lock files anew from the ranges in pyproject.toml (needs uv)
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock

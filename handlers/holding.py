@@ -83,7 +83,8 @@ class Holding:
         )
 
     def _consumers(self, partitions: Collection[int]) -> list[Consumer]:
-        return [each for p in sorted(partitions) for each in consumers(self.layout, p)]
+        wait = self.settings.ack_wait
+        return [each for p in sorted(partitions) for each in consumers(self.layout, p, wait)]
 
     def _sources(self, share: Share) -> list[Source]:
         stream = self.settings.names.events

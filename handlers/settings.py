@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
-from handlers.streams import StreamLimits, StreamNames
+from handlers.streams import ACK_WAIT, StreamLimits, StreamNames
 from handlers.subscribers import Subscribers
 from handlers.subscribers import parse as parse_subscribers
 from pathway.audit.errors import KeyFileError
@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     cached_charts: int = Field(default=20_000, ge=1, description="patients kept in memory")
     settle: float = Field(
         default=2.0, ge=0, description="seconds a patient must be quiet before timers fire"
+    )
+    ack_wait: float = Field(
+        default=ACK_WAIT, ge=1, description="seconds until an unacknowledged event comes again"
     )
     events_max_bytes: int | None = Field(default=None, ge=1)
     out_max_bytes: int | None = Field(default=None, ge=1)

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 DURABLE = "pathway-worker"
 SMALLEST_DUPLICATE_WINDOW = 0.1  # seconds; NATS accepts no less
 DEFAULT_OUT_MAX_AGE = 30 * 24 * 3600.0  # seconds
-ACK_WAIT = 30.0  # seconds
+ACK_WAIT = 30.0  # seconds; well above the longest pause of a batch that was handed back
 MAX_ACK_PENDING = 8192  # messages delivered and not yet acknowledged
 
 
@@ -82,18 +82,19 @@ class Consumer:
 
     durable: str
     filters: tuple[str, ...] = ()
+    ack_wait: float = ACK_WAIT  # seconds until an unacknowledged event is delivered again
 
 
-def consumers(layout: Layout, partition: int) -> list[Consumer]:
+def consumers(layout: Layout, partition: int, ack_wait: float = ACK_WAIT) -> list[Consumer]:
     """What the owner of a partition reads.
 
     What lies in no partition goes with the first, by a consumer of its own: one that has several
     filters is slow where they match little of what it passes (measured: a quarter of the rate).
     """
     if layout.partitions == 1:
-        return [Consumer(DURABLE)]
-    own = Consumer(f"{DURABLE}-{partition}", (layout.part(partition),))
-    return [own] if partition else [own, Consumer(f"{DURABLE}-rest", tuple(layout.rest))]
+        return [Consumer(DURABLE, ack_wait=ack_wait)]
+    own = Consumer(f"{DURABLE}-{partition}", (layout.part(partition),), ack_wait)
+    return [own] if partition else [own, Consumer(f"{DURABLE}-rest", tuple(layout.rest), ack_wait)]
 
 
 async def declare(
@@ -131,7 +132,7 @@ async def differences(
 async def take_over(js: JetStreamContext, names: StreamNames, consumer: Consumer) -> None:
     """Begin with a fresh consumer: what a former owner left unacknowledged comes at once.
 
-    Otherwise it would wait for `ACK_WAIT`, and then come out of order. Only the owner by the
+    Otherwise it would wait for its `ack_wait`, and then come out of order. Only the owner by the
     database may do this; the journal recognizes what had been committed.
     """
     await delete_consumer(js, names, consumer.durable)
@@ -151,7 +152,7 @@ async def declare_consumer(js: JetStreamContext, names: StreamNames, consumer: C
         name=consumer.durable,
         durable_name=consumer.durable,
         ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT,
+        ack_wait=consumer.ack_wait,
         max_deliver=-1,
         max_ack_pending=MAX_ACK_PENDING,
         filter_subject=one,
