@@ -19,7 +19,7 @@ from handlers.app import Worker
 from handlers.embedded import EmbeddedNats
 from handlers.publish import publish
 from handlers.settings import Settings
-from handlers.streams import DURABLE, declare
+from handlers.streams import declare
 from pathway import policy
 from pathway.chart import Chart, advance
 from pathway.store.migrate import upgrade
@@ -50,7 +50,8 @@ async def _fill(url: str, settings: Settings, patients: int) -> int:
 async def _free(url: str, stream: str) -> None:
     """A work queue has one consumer a subject: make room for the ceiling's."""
     client = await nats.connect(url)
-    await client.jetstream().delete_consumer(stream, DURABLE)
+    for consumer in await client.jetstream().consumers_info(stream):
+        await client.jetstream().delete_consumer(stream, consumer.name)
     await client.close()
 
 

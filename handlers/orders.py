@@ -11,7 +11,9 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
 from handlers.streams import StreamNames
+from pathway import adoption
 from pathway.adoption import Adopting
+from pathway.batch import Outcome
 from pathway.erasure import message_id
 from pathway.process import Processor
 from pathway.store.base import Order, OrderState
@@ -26,24 +28,27 @@ ADOPTED_AT_ONCE: Final = 200  # patients put under another policy in one commit
 
 
 class Orders:
-    """Carries orders out, one after another; `run` in a task.
+    """Carries orders about this worker's patients out, one after another; `run` in a task.
 
-    `forget` is told of a patient of whom nothing may be held or sent any more.
+    `replaced` is told when another worker took over, `forget` of a patient of whom nothing may be
+    held or sent any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it has to tell
         self,
         processor: Processor,
         names: StreamNames,
         stream: Callable[[], JetStreamContext],
         forget: Callable[[str], None],
-        committed: Callable[[], None],
+        committed: Callable[[Outcome], None],
+        replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
         self._names = names
         self._stream = stream
         self._forget = forget
         self._committed = committed
+        self._replaced = replaced
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -51,14 +56,15 @@ class Orders:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Carry out what is ordered until stopped. Raises StaleOwnerError."""
+        """Carry out what is ordered until stopped."""
         while not self._stopping.is_set():
             try:
                 for order in await self._processor.store.orders(AT_ONCE):
                     await self._carry_out(order)
                 pause = POLL
             except StaleOwnerError:
-                raise
+                self._replaced()
+                pause = RETRY
             except StoreError as error:
                 log.warning("orders_wait", code=error.code)
                 pause = RETRY
@@ -70,17 +76,18 @@ class Orders:
                     await self._stopping.wait()
 
     async def _carry_out(self, order: Order) -> None:
-        log.info("order", order=order.id, kind=order.kind, patient=order.patient)
+        mine = self._processor.owns(order.patient)
+        if mine:
+            log.info("order", order=order.id, kind=order.kind, patient=order.patient)
         if order.kind == "adopt":
-            await self._adopt(order)
-        else:
+            await self._adopt(order, mine=mine)
+        elif mine:
             await self._erase(order)
 
     async def _erase(self, order: Order) -> None:
         if order.state == OrderState.OPEN:
             self._forget(order.patient)
-            await self._processor.erase(order)
-            self._committed()
+            self._committed(await self._processor.erase(order))
         kept = await self._processor.store.order(order.id)
         if kept is not None and kept.state == OrderState.COMMITTED:
             await self._erase_at_broker(order.patient)
@@ -88,31 +95,38 @@ class Orders:
             await self._processor.store.finish(order.id)
             log.info("patient_erased", patient=order.patient)
 
-    async def _adopt(self, order: Order) -> None:
-        """Sign off once; then patient by patient, some at a time, so that events go on between."""
+    async def _adopt(self, order: Order, *, mine: bool) -> None:
+        """Sign off once; then patient by patient, some at a time, so that events go on between.
+
+        Every worker sees to its own patients; the one whose order it is, to the end of it.
+        """
         store = self._processor.store
-        if order.state == OrderState.OPEN:
-            await self._processor.sign_off(order)
-            self._committed()
+        if order.state == OrderState.OPEN and mine:
+            self._committed(await self._processor.sign_off(order))
         kept = await store.order(order.id)
         if kept is None or kept.state != OrderState.COMMITTED:
             return
-        count, chosen = 0, Adopting.of(kept).patients
+        count, left, chosen = 0, 0, Adopting.of(kept).patients
         patients = store.patient_keys() if chosen is None else _each(chosen)
         async for some in _some(patients):
             if self._stopping.is_set():
                 return  # the next worker goes on
-            await self._processor.adopt(kept, some)
-            self._committed()
-            count += len(some)
-        await store.finish(order.id)
-        log.info("policy_adopted", order=order.id, patients=count)
+            lacking = await adoption.lacking(store, kept, some)
+            if own := [each for each in lacking if self._processor.owns(each)]:
+                self._committed(await self._processor.adopt(kept, own))
+                lacking = await adoption.lacking(store, kept, lacking)
+            count += len(own)
+            left += sum(not self._processor.owns(each) for each in lacking)
+        if mine and not left:
+            await store.finish(order.id)
+            log.info("policy_adopted", order=order.id, patients=count)
 
     async def _erase_at_broker(self, patient: str) -> None:
         """Once the erasure is told, overwrite every other message about the patient."""
         last = await self._told(patient)
         names = self._names
-        await self._overwrite(names.events, f"{names.prefix}.events.*.*.{patient}", None)
+        for subject in names.layout().about(patient):
+            await self._overwrite(names.events, subject, None)
         await self._overwrite(names.out, f"{names.prefix}.out.*.{patient}", last)
 
     async def _told(self, patient: str) -> int:

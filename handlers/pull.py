@@ -6,9 +6,8 @@ single event is handled in about a millisecond, a flood in batches of `batch_siz
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import nats.errors
@@ -28,27 +27,17 @@ from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig
 
-from handlers.standing_pull import StandingPull
+from handlers.intake import Intake, Source, hand_back
 
 if TYPE_CHECKING:
     from faststream.nats.configs import NatsBrokerConfig
 
 log = structlog.get_logger()
 
-FIRST_RETRY, LAST_RETRY = 0.05, 5.0  # seconds; back-off while the consumer cannot be reached
+STREAM = "events"  # FastStream wants a name; each source says which stream it is in
 FIRST_DELAY, LAST_DELAY = 1.0, 10.0  # seconds; well below ack_wait, or the queue would expire
 
 Handler = Callable[[list[Msg]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The durable consumer to read from; `declare` creates it again should it vanish."""
-
-    stream: str
-    durable: str
-    subject: str
-    declare: Callable[[], Awaitable[None]]
 
 
 class StandingPullSubscriber(BatchPullStreamSubscriber):
@@ -63,31 +52,40 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         config: NatsSubscriberConfig,
         specification: NatsSubscriberSpecification,
         calls: CallsCollection[list[Msg]],
-        source: Source,
         batch_size: int,
     ) -> None:
         super().__init__(
             config,
             specification,
             calls,
-            stream=JStream(source.stream, declare=False),
+            stream=JStream(STREAM, declare=False),
             pull_sub=PullSub(batch_size=batch_size, batch=True),
         )
         # The handler wants the messages as they came: no parsing, no decoding here.
         self._parser = _parse
         self._decoder = _undecoded
-        self._source = source
-        self._pull: StandingPull | None = None
+        self._sources: Sequence[Source] = ()
+        self._intake: Intake | None = None
         self._in_hand: list[Msg] = []
         self._failures = 0  # batches in a row that came to nothing
         self.handed_back = 0  # batches that did, in all
-        self._recoveries = 0  # in a row, with no message in between
         self._stopping = asyncio.Event()
+        self._turn = asyncio.Lock()  # held from the taking of a batch to its acknowledgement
+
+    async def read_from(self, sources: Sequence[Source]) -> None:
+        """Read from these consumers and no others, once the batch in hand is done.
+
+        What came from others and was not started goes back to the broker.
+        """
+        self._sources = sources
+        if self._intake is not None:
+            async with self._turn:
+                await hand_back(await self._intake.read_from(sources))
 
     @property
     def trouble(self) -> str | None:
         """Why nothing comes in, or comes to nothing: a stable code."""
-        if self._pull is not None and self._pull.lost:
+        if self._intake is not None and self._intake.lost:
             return "pull_ended"
         return "batch_handed_back" if self._failures else None
 
@@ -95,66 +93,55 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         """Finish the batch in hand, and hand back what was fetched but not started."""
         self.running = False
         self._stopping.set()
-        pull, self._pull = self._pull, None
-        if pull is not None:
-            await pull.close()
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            await intake.close()
         await super().stop()
-        if pull is not None:
-            await _hand_back([*self._in_hand, *pull.take()])
+        if intake is not None:
+            await hand_back([*self._in_hand, *intake.take()])
             self._in_hand = []
 
     async def _create_subscription(self) -> None:
-        if self._pull is not None:
+        if self._intake is not None:
             return
         self._stopping.clear()
-        self._pull = StandingPull(
-            self.connection,
-            self._source.stream,
-            self._source.durable,
-            window=2 * self.pull_sub.batch_size,
-        )
-        await self._pull.open()
+        self._intake = Intake(self.connection, window=2 * self.pull_sub.batch_size)
+        await self._intake.read_from(self._sources)
         self.add_task(self._consume_pull)
 
     async def _consume_pull(self) -> None:
-        while self.running and (pull := self._pull) is not None:
-            if pull.lost:
-                await self._recover(pull)
-            await pull.renew()
-            if not (batch := pull.take(self.pull_sub.batch_size)):
-                await pull.wait()
-                continue
-            self._in_hand, self._recoveries = batch, 0
-            await pull.renew()  # the next batch travels while this one is handled
-            await self.consume(batch)
-            await self._settle(batch)
+        while self.running and (intake := self._intake) is not None:
+            await intake.recover()
+            async with self._turn:
+                pause = await self._take_batch(intake)
+            if pause is None:
+                await intake.wait()
+            elif pause:
+                await self._pause(pause)
 
-    async def _settle(self, batch: list[Msg]) -> None:
+    async def _take_batch(self, intake: Intake) -> float | None:
+        """Handle what has arrived; returns for how long to rest, or None if there was nothing."""
+        await intake.renew()
+        if not (batch := intake.take(self.pull_sub.batch_size)):
+            return None
+        self._in_hand = batch
+        await intake.renew()  # the next batch travels while this one is handled
+        await self.consume(batch)
+        return await self._settle(batch)
+
+    async def _settle(self, batch: list[Msg]) -> float:
         """Hand back what the handler left, and give whatever ails it time to heal."""
         left = [message for message in batch if not message.is_acked]
         if not left:
             self._in_hand, self._failures = [], 0
-            return
-        delay = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
+            return 0.0
+        delay: float = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
         self._failures += 1
         self.handed_back += 1
         log.error("batch_handed_back", messages=len(left), delay=delay, failures=self._failures)
-        await _hand_back(left, delay)
+        await hand_back(left, delay)
         self._in_hand = []
-        await self._pause(delay)
-
-    async def _recover(self, pull: StandingPull) -> None:
-        """Declare the consumer again until the broker lets us, then ask anew."""
-        log.warning("pull_ended", reason=pull.lost, stream=self._source.stream)
-        while self.running and pull.lost:
-            await self._pause(min(LAST_RETRY, FIRST_RETRY * 2**self._recoveries))
-            self._recoveries = min(self._recoveries + 1, 16)
-            try:
-                await self._source.declare()
-            except Exception as error:  # noqa: BLE001 - whatever it is, only trying again helps
-                log.warning("consumer_unavailable", error=str(error) or type(error).__name__)
-            else:
-                pull.reset()
+        return delay
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -165,14 +152,15 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
 def subscribe(
     broker: NatsBroker,
     handler: Handler,
-    source: Source,
+    subject: str,
     *,
     batch_size: int = 512,
     description: str | None = None,
 ) -> StandingPullSubscriber:
     """Register a batch handler with the broker; it acknowledges by `acknowledge`.
 
-    The durable consumer must exist by the time the broker starts.
+    What it reads from is told by `read_from`. `subject` is for the description alone: what is
+    published.
     """
     outer = cast("NatsBrokerConfig", broker.config)
     calls = CallsCollection[list[Msg]]()
@@ -180,17 +168,17 @@ def subscribe(
         _outer_config=outer,
         calls=calls,
         specification_config=NatsSubscriberSpecificationConfig(
-            subject=source.subject, queue=None, title_=None, description_=description
+            subject=subject, queue=None, title_=None, description_=description
         ),
     )
     config = NatsSubscriberConfig(
-        subject=source.subject,
+        subject=subject,
         sub_config=ConsumerConfig(),
         no_reply=True,
         _outer_config=outer,
         _ack_policy=AckPolicy.MANUAL,
     )
-    subscriber = StandingPullSubscriber(config, specification, calls, source, batch_size)
+    subscriber = StandingPullSubscriber(config, specification, calls, batch_size)
     Registrator.subscriber(broker, subscriber)
     subscriber(_receiving(handler))
     return subscriber
@@ -206,14 +194,6 @@ async def acknowledge(messages: Iterable[Msg]) -> None:
             await message.ack()
     except nats.errors.Error as error:
         log.warning("acknowledge_failed", error=str(error) or type(error).__name__)
-
-
-async def _hand_back(messages: Iterable[Msg], delay: float | None = None) -> None:
-    """Give messages back for redelivery; without a connection they return after ack_wait."""
-    with suppress(nats.errors.Error):
-        for message in messages:
-            if not message.is_acked:
-                await message.nak(delay)
 
 
 def _receiving(handler: Handler) -> Callable[[Any], Awaitable[None]]:

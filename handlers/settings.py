@@ -13,6 +13,7 @@ from handlers.subscribers import parse as parse_subscribers
 from pathway.audit.errors import KeyFileError
 from pathway.audit.keyfiles import read_secret
 from pathway.batch import Terms
+from pathway.partitions import MOST
 from pathway.sources import Sources
 
 UNSTATED = "unstated"  # why somebody looks, if nobody says so
@@ -74,6 +75,9 @@ class Settings(BaseSettings):
     out_max_bytes: int | None = Field(default=None, ge=1)
     out_max_age_days: float = Field(default=30, gt=0)
     replicas: int | None = Field(default=None, ge=1, le=5)
+    partitions: int = Field(
+        default=8, ge=1, le=MOST, description="parts of the work; on SQLite there is one"
+    )
     board_token_file: Path | None = Field(default=None, description="a file that holds it, 0600")
     board_token: SecretStr | None = Field(default=None, validate_default=True, min_length=16)
     board_port: int | None = Field(
@@ -160,7 +164,6 @@ class Settings(BaseSettings):
             out_max_bytes=self.out_max_bytes,
             out_max_age=self.out_max_age_days * 86_400,
             replicas=self.replicas,
-            ack_wait=self.ack_wait,
         )
 
     @property

@@ -11,7 +11,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -23,6 +25,7 @@ from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.erasure import Erasure, RefusedError
 from pathway.ledger import LATE, Speech
+from pathway.partitions import Share
 from pathway.receipts import Receipts, patient_of
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
@@ -38,6 +41,7 @@ from pathway.store.base import (
     Store,
     StoreError,
 )
+from pathway.store.errors import ConflictError
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
@@ -45,6 +49,9 @@ from schemas.facts import publisher_of
 from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 
 log = structlog.get_logger()
+
+Owns = Callable[[str], bool]
+TRIES: Final = 5  # of a batch that shares ids with those of other workers
 
 
 class Processor:
@@ -63,10 +70,33 @@ class Processor:
         self.stream = ""  # which stream the messages come from, since one can be made anew
         self._last_recorded_at = 0
         self._turn = asyncio.Lock()
+        self._owns: Owns = _everybody
+        self._owned_since = 0.0  # on the monotonic clock; before, others knew what came in
 
     async def start(self) -> None:
         """Become the database's one writer and see which policies it knows."""
         await self.store.claim()
+        await self._look_again()
+
+    async def own(self, share: Share) -> None:
+        """Work for a share of the patients only, from the next batch on.
+
+        Others may have written since: what was remembered is read again.
+        """
+        async with self._turn:
+            self._owns = _nobody  # until the store says otherwise
+            await self.store.hold(share)
+            await self._look_again()
+            self._owns = share.owns
+            self._owned_since = time.monotonic()
+
+    def owns(self, patient: str) -> bool:
+        """Whether a patient is this worker's at this moment."""
+        return self._owns(patient)
+
+    async def _look_again(self) -> None:
+        self._charts.clear()
+        self.vault.forget_all()
         self._last_recorded_at = await self.store.last_recorded_at()
         await self.shelf.load(self.store)
 
@@ -74,20 +104,34 @@ class Processor:
 
     async def take(self, messages: Sequence[Incoming]) -> Outcome:
         """One batch of messages, to the end. Raises StoreError with nothing written."""
-        async with self._turn:
-            batch = self._open()
+
+        def fill(batch: Batch) -> None:
             for message in messages:
                 self._read(batch, message)
             batch.lap("read")
             self._touch(batch)
-            return await self._finish(batch)
+
+        return await self._work(fill)
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
-        async with self._turn:
-            batch = self._open()
+        keys = list(patients)
+
+        def fill(batch: Batch) -> None:
             now = self.clock()
-            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
+            own = (key for key in keys if self._owns(key))
+            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in own]
+
+        return await self._work(fill)
+
+    async def _work(self, fill: Callable[[Batch], None]) -> Outcome:
+        """One batch at a time; again from the start if another worker journaled one of its ids."""
+        async with self._turn:
+            for _ in range(TRIES - 1):
+                fill(batch := self._open())
+                with suppress(ConflictError):
+                    return await self._finish(batch)
+            fill(batch := self._open())
             return await self._finish(batch)
 
     async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
@@ -99,9 +143,14 @@ class Processor:
             return batch.outcome
 
     async def erase(self, order: Order) -> Outcome:
-        """Destroy a patient's key and all that is not the log; final. Raises StoreError."""
+        """Destroy a patient's key and all that is not the log; final. Raises StoreError.
+
+        Nothing happens to another worker's patient.
+        """
         async with self._turn:
             batch = self._open()
+            if not self._owns(order.patient):
+                return batch.outcome
             try:
                 erasure = await self._erasure(order)
                 erasure.fill(batch.commit)
@@ -136,12 +185,16 @@ class Processor:
         commit.policies = self.shelf.unsaved()
 
     async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
-        """Put patients under a policy that was signed off; again is no harm. Raises StoreError."""
+        """Put own patients under a policy that was signed off; again is no harm.
+
+        Raises StoreError.
+        """
         async with self._turn:
             batch = self._open()
             policy = Adopting.of(order).policy
             self.shelf.add(policy)
-            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in patients]
+            own = [each for each in patients if self._owns(each)]
+            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in own]
             return await self._finish(batch)
 
     async def _erasure(self, order: Order) -> Erasure:
@@ -162,8 +215,8 @@ class Processor:
         self.vault.forget(patient)
 
     def touched(self, patient: str) -> float:
-        """When something of this patient last came in, on the monotonic clock; 0 if long ago."""
-        return self._touched.get(patient, 0.0)
+        """When something of this patient last came in, as far as known, on the monotonic clock."""
+        return self._touched.get(patient, self._owned_since)
 
     def _touch(self, batch: Batch) -> None:
         now = time.monotonic()
@@ -201,7 +254,10 @@ class Processor:
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:
-            batch.accepted.append(Accepted(event, message))
+            if self._owns(event.patient):
+                batch.accepted.append(Accepted(event, message))
+            else:
+                batch.outcome.strays.append(message.stream_sequence)
 
     def _check_source(self, event: Event, subject: str) -> None:
         if not self.terms.sources.allow(event.source, publisher_of(subject)):
@@ -459,6 +515,14 @@ class Processor:
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
+
+
+def _everybody(_: str) -> bool:
+    return True
+
+
+def _nobody(_: str) -> bool:
+    return False
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:

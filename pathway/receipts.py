@@ -9,12 +9,11 @@ from pathway.batch import Accepted
 from pathway.effects import stable_id
 from pathway.store.base import OutboxRow, ParkedRow
 from schemas import outbound
-from schemas.envelope import PATIENT_KEY, Reason
-from schemas.inbound import Event
+from schemas.envelope import Reason
+from schemas.inbound import NOBODY, Event
 
 URGENT_TOKENS: Final = (b"assessment", b"safety")  # a parked message that reads like these
-PATIENT: Final = re.compile(PATIENT_KEY)
-NOBODY: Final = "_"
+PATIENT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,7 +78,7 @@ class Receipts:
 def patient_of(subject: str) -> str | None:
     """The patient named by a broker subject, if it is a well-formed key."""
     token = subject.rpartition(".")[2]
-    return token if PATIENT.fullmatch(token) else None
+    return token if PATIENT_KEY.fullmatch(token) and token != NOBODY else None
 
 
 def _reference(event: Event) -> outbound.Reference:

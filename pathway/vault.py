@@ -84,6 +84,10 @@ class Vault:
         self._keys.pop(patient, None)
         self._forgotten.add(patient)
 
+    def forget_all(self) -> None:
+        """Read every key again: another worker may have destroyed it."""
+        self._keys.clear()
+
     async def snapshots(self, patients: Collection[str]) -> dict[str, PatientRow]:
         """Snapshots by patient, opened. Raises SealError."""
         rows = await self._store.patients(patients)

@@ -45,9 +45,7 @@ Source = Annotated[
     StringConstraints(pattern=URI_REFERENCE, min_length=1, max_length=256),
     Field(json_schema_extra={"format": "uri-reference"}),
 ]
-# A lone "_" stands for nobody, on subjects of receipts: no patient may be called so.
-PATIENT_KEY: Final = r"^(?:[A-Za-z0-9-][A-Za-z0-9_-]{0,63}|_[A-Za-z0-9_-]{1,63})$"
-PatientKey = Annotated[str, StringConstraints(pattern=PATIENT_KEY)]
+PatientKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ExtensionName = Annotated[str, StringConstraints(pattern=EXTENSION_NAME)]
 ExtensionValue = (
     Annotated[str, StringConstraints(pattern=f"^[^{UNPRINTABLE}]*$")]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from pathway.audit.tree import HASH_SIZE, Tree
 from pathway.store import statements as sql
 from pathway.store.base import (
+    BEFORE_ALL,
     AuditRow,
     CheckpointRow,
     JournalRow,
@@ -24,6 +25,7 @@ from pathway.store.base import (
 from pathway.store.migrate import check
 
 PAGE = 256  # rows read at a time when streaming
+LARGE_PAGE = 32  # of rows that hold a whole commit: its leaf hashes, or 256 KiB of its entries
 LAST = 2**62  # beyond every number
 
 
@@ -85,7 +87,7 @@ class SqlStore(Store):
         return {row[1]: LedgerRow(*row) for row in rows}
 
     async def last_recorded_at(self) -> int:
-        """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
+        """The greatest `recorded_at` of all commits, 0 if none; see `Store`."""
         ((recorded_at,),) = await self._work.fetch(sql.LAST_RECORDED_AT)
         return int(recorded_at)
 
@@ -116,7 +118,7 @@ class SqlStore(Store):
     async def leaves(self, first: int = 0, stop: int | None = None) -> AsyncIterator[list[bytes]]:
         """Kept leaf hashes with first ≤ index < stop, in order, some at a time."""
         end = LAST if stop is None else stop
-        while page := await self._looks.fetch(sql.LEAVES, end, first, PAGE):
+        while page := await self._looks.fetch(sql.LEAVES, end, first, LARGE_PAGE):
             found: list[bytes] = []
             for start, hashes in page:
                 places = range(0, len(hashes), HASH_SIZE)
@@ -125,7 +127,7 @@ class SqlStore(Store):
                 first = max(first, start + len(some))
             if found:
                 yield found
-            if len(page) < PAGE:
+            if len(page) < LARGE_PAGE:
                 return
 
     async def last_checkpoint(self) -> CheckpointRow | None:
@@ -191,13 +193,16 @@ class SqlStore(Store):
         """Outbox rows not yet published, in order, with position > after."""
         return [OutboxRow(*row) for row in await self._side.fetch(sql.UNPUBLISHED, after, limit)]
 
-    async def due(self, until: int, limit: int) -> list[str]:
-        """Patients whose next timer is due at or before an instant, the earliest first."""
-        return [patient for (patient,) in await self._side.fetch(sql.DUE, until, limit)]
+    async def due(
+        self, until: int, limit: int, after: tuple[int, str] = BEFORE_ALL
+    ) -> list[tuple[int, str]]:
+        """When and whose timers are due at or before an instant, the earliest first."""
+        rows = await self._side.fetch(sql.DUE, until, *after, limit)
+        return [(next_due, patient) for next_due, patient in rows]
 
-    async def next_due(self) -> int | None:
-        """When the earliest timer of all fires; None if none is armed."""
-        ((due,),) = await self._side.fetch(sql.NEXT_DUE)
+    async def next_due(self, after: int = BEFORE_ALL[0]) -> int | None:
+        """When the earliest timer later than an instant fires; None if none is armed."""
+        ((due,),) = await self._side.fetch(sql.NEXT_DUE, after)
         return None if due is None else int(due)
 
     # -- looking -------------------------------------------------------------------------------
@@ -220,7 +225,7 @@ class SqlStore(Store):
         """Outbox rows, published or not, by position; `since` is a recorded_at."""
         text, conditions = sql.message_pages(patient, since)
         last = 0
-        while page := await self._looks.fetch(text, last, *conditions, PAGE):
+        while page := await self._looks.fetch(text, last, *conditions, LARGE_PAGE):
             for row in page:
                 yield OutboxRow(*row)
             last = page[-1][-1]

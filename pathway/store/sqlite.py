@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pathway.partitions import Share
 from pathway.store import sqlite_statements as sql
 from pathway.store.base import (
     Announcement,
@@ -23,6 +24,7 @@ from pathway.store.base import (
 )
 from pathway.store.errors import SchemaBehindError, StaleOwnerError, StoreError
 from pathway.store.migrate import check
+from pathway.store.ownership import PartitionRow, Roster
 from pathway.store.sql import SqlStore
 from pathway.store.sqlite_commit import append, write
 from pathway.store.sqlite_connection import (
@@ -57,6 +59,7 @@ class SqliteStore(SqlStore):
         self._read_only = read_only
         self._busy_timeout = busy_timeout
         self._epoch: int | None = None
+        self.ownership = None
         self._looks = ConnectionThread("store-looks", self._reader)
         self._work = self._looks if read_only else ConnectionThread("store-work", self._writer)
         self._side = self._work
@@ -97,16 +100,28 @@ class SqliteStore(SqlStore):
             raise
         return connection
 
-    async def claim(self) -> int:
-        """Become the owner: only the latest to claim may commit. Returns the new epoch."""
+    async def claim(self, worker: str = "") -> int:
+        """Become the owner of everything: only the latest to claim may commit."""
 
         def bump(connection: sqlite3.Connection) -> int:
             with transaction(connection):
                 connection.execute(sql.CLAIM)
+                connection.execute(sql.CLAIM_PARTITION, (worker,))
                 return int(connection.execute(sql.EPOCH).fetchone()[0])
 
         self._epoch = await self._work.run(bump)
         return self._epoch
+
+    async def hold(self, share: Share) -> None:
+        """What `claim` gave is all there is to hold; raises StaleOwnerError for anything else."""
+        if share.generation != self._epoch:
+            raise StaleOwnerError("a SQLite file has one owner: the latest to claim")
+
+    async def roster(self) -> Roster:
+        """Which worker owns the one partition, for whoever looks; not when it was last seen."""
+        ((now, generation),) = await self._looks.fetch(sql.NOW)
+        rows = await self._looks.fetch(sql.PARTITIONS)
+        return Roster(now, generation, [], [PartitionRow(*row) for row in rows])
 
     async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
         """Write it all, fsynced, in one transaction; see `Store.commit`."""

@@ -66,6 +66,10 @@ MOVE_TREE = """UPDATE log_head SET "commit" = ?, outbox = ?, tree_size = ?, tree
     WHERE id = 1"""
 EPOCH = "SELECT epoch FROM log_head WHERE id = 1"
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1"
+CLAIM_PARTITION = """UPDATE partitions SET epoch = (SELECT epoch FROM log_head), worker = ?,
+    since = CAST(strftime('%s', 'now') AS INTEGER) * 1000000"""
+NOW = "SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000, epoch FROM log_head"
+PARTITIONS = "SELECT partition, epoch, worker, since FROM partitions"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ?"
 DISCARD_PARKED = "DELETE FROM parked WHERE stream_sequence = ?"
 

@@ -19,7 +19,7 @@ from schemas.examples import EXAMPLES
 from tests.acceptance.commands import environment, until
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "CHANGELOG.md"})  # a history
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMAND = re.compile(r"(?:`|^\$ |^|bin/)(pathway [^`#|\n]*[^`#|\s])", re.MULTILINE)
 

@@ -71,6 +71,8 @@ async def told(clinic: Clinic, probes: Probes) -> AsyncIterator[tuple[Numbers, s
                 numbers.get("pathway_audit_unsigned_entries")
                 or not numbers.get("pathway_messages_published_total", kind="audit")
                 or not numbers.get("pathway_audit_log_holds")
+                or sum(numbers.risen("pathway_messages_published_total").values())
+                != len(clinic.heard)  # a checkpoint comes when it comes
             ):
                 await asyncio.sleep(0.05)
                 numbers = await probes.numbers()

@@ -14,11 +14,12 @@ from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.migrate import upgrade
 from pathway.store.open import open_store
-from schemas.instants import HOUR, parse_instant
+from schemas.instants import DAY, HOUR, parse_instant
 from tests.keys import MASTER, vault
 
 START = parse_instant("2024-01-08T00:00:00Z")
 NOW = parse_instant("2026-06-01T00:00:00Z")
+LATER = NOW + 30 * DAY  # after all that the clinic recorded
 LOG = SigningKey("care.example/log", bytes(range(32)))
 MESS = Mess(duplicates=0.05, malformed=0.05)
 PATIENTS = 12
@@ -53,7 +54,7 @@ async def open_clinic(url: str) -> None:
         if number == EVENTS:
             break
     while due := await store.due(NOW, 500):
-        await processor.advance_time(due)
+        await processor.advance_time([patient for _, patient in due])
     await signer.sign(LOG)
     await store.close()
 

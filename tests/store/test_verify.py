@@ -16,11 +16,12 @@ from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.notes import SigningKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.tree import Tree, leaf_hash
+from pathway.histories import Source
 from pathway.replaying import Tally, Task, replay_some
 from pathway.shelf import PolicyShelf
 from pathway.store.open import open_store
 from pathway.verify import Verification
-from tests.keys import vault
+from tests.keys import MASTER, vault
 
 from .clinic import EVENTS, LOG, NOW, copied, open_clinic, source
 from .servers import Postgres, admin
@@ -337,3 +338,9 @@ async def test_a_tampering_is_named_in_postgresql_too(there: str, empty: str, wh
 
 async def test_an_untouched_database_verifies_in_postgresql_too(there: str) -> None:
     assert (await verified(there)).problems == []
+
+
+def test_a_replay_says_the_same_in_postgresql_too(there: str, original: Path) -> None:
+    patients = [row[0] for row in rows(original, "SELECT patient FROM patients")]
+    here = replay_some(Task(source(original), "care"), patients)
+    assert replay_some(Task(Source(there, (MASTER,)), "care"), patients) == here

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
+from pathway.audit.checkpoints import Checkpoint
+from pathway.audit.notes import Note
 from pathway.audit.public import EventEntry, read_public
 from schemas import asyncapi
 from schemas.facts import EVENT_TYPES
@@ -85,6 +87,12 @@ def test_an_outbound_example_is_what_the_worker_would_say(name: str) -> None:
 def test_the_entry_in_the_example_is_an_audit_entry() -> None:
     (entry,) = OUTBOUND_EXAMPLES["care.audit.appended.v1"]["data"]["entries"]
     assert isinstance(read_public(json.dumps(entry).encode()), EventEntry)
+
+
+def test_the_checkpoint_in_the_example_is_one() -> None:
+    data = OUTBOUND_EXAMPLES["care.audit.checkpointed.v1"]["data"]
+    checkpoint = Checkpoint.parse(Note.parse(data["checkpoint"].encode()).text)
+    assert {"size": checkpoint.size, "root": checkpoint.root.hex()} == data["head"]
 
 
 def test_another_prefix_moves_the_addresses_and_no_type() -> None:

@@ -15,6 +15,7 @@ import typer
 
 from handlers.cli import app, main, root
 from handlers.cli.advice import NEXT, advised
+from handlers.settings import Settings
 from pathway.store.migrate import upgrade
 from tests.unit.test_docs import commands, error_codes
 
@@ -180,12 +181,14 @@ def test_every_code_has_its_advice() -> None:
     assert set(NEXT) - codes == set()
 
 
-def test_advice_is_one_clause_and_names_commands_that_exist() -> None:
+def test_advice_is_one_clause_and_names_commands_and_settings_that_exist() -> None:
     known = set(commands(typer.main.get_command(app)))
+    settings = {f"PATHWAY_{name.upper()}" for name in Settings.model_fields} | {"PATHWAY_LOG_LEVEL"}
     for advice in NEXT.values():
         assert advice == advice.strip().rstrip(".")
         for named in re.findall(r"`(pathway [a-z ]+)", advice):
             assert named.strip() in known
+        assert set(re.findall(r"PATHWAY_[A-Z_]+", advice)) <= settings
 
 
 def test_advice_is_not_said_twice() -> None:

@@ -46,9 +46,14 @@ const consumer = await js.consumers.get("CARE_OUT", { filter_subjects: [`care.ou
 const chains = {}; // subject -> sequence and digest of the last message
 const seen = [];
 const complaints = [];
-const done = () =>
-  seen.some(({ type, data }) => data.to === "discharged" && type === "care.transition.occurred.v1") &&
-  seen.some(({ type }) => type === "care.receipt.v1");
+// Across subjects there is no order, so each is waited for.
+const AWAITED = [
+  ({ type, data }) => type === "care.transition.occurred.v1" && data.to === "discharged",
+  ({ type, data }) => type === "care.receipt.v1" && data.outcome === "parked",
+  ({ type }) => type === "care.recommendation.raised.v1",
+  ({ type }) => type === "care.alert.raised.v1",
+];
+const done = () => AWAITED.every((awaited) => seen.some(awaited));
 for await (const message of await consumer.consume()) {
   const headers = { "content-type": message.headers.get("Content-Type") };
   const event = HTTP.toEvent({ headers, body: message.string() });
