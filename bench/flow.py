@@ -28,14 +28,25 @@ from pathway.vault import Vault
 BATCH = 512
 
 
-async def flow(database: str, patients: int, profile: cProfile.Profile | None) -> None:
-    """Take the whole workload in batches."""
+async def flow(
+    database: str,
+    patients: int,
+    profile: cProfile.Profile | None = None,
+    *,
+    first: int = 0,
+    beside: int | None = None,
+) -> float:
+    """Take the whole workload in batches; returns microseconds an event by the clock.
+
+    With `beside`, the workload comes to a database that holds so many other patients, and those
+    numbered up to `first`.
+    """
     store = open_store(database)
     await store.open()
     vault = Vault(store, KeyRing(MasterKey(b64decode(MASTER_KEY))))
     processor = Processor(store, vault, PolicyShelf(policy.default()), Terms(), lambda: NOW)
     await processor.start()
-    letters = workload.letters(patients, "care")
+    letters = workload.letters(patients, "care", first=first, scattered=beside is not None)
     messages = [
         Incoming(letter.body, letter.subject, place)
         for place, letter in enumerate(letters, start=1)
@@ -56,11 +67,12 @@ async def flow(database: str, patients: int, profile: cProfile.Profile | None) -
             spent[place] += clock() - began[place]
         yardstick += _yardstick()
     await task
-    await workload.verify(store, patients)
+    await workload.verify(store, first + patients, beside or 0)
     await store.close()
     each = [seconds / len(messages) * 1e6 for seconds in spent]
     sys.stdout.write("µs an event: thread {:.1f}, process {:.1f}, wall {:.1f}; ".format(*each))
     sys.stdout.write(f"thread to yardstick {spent[0] / yardstick:.2f}\n")
+    return each[-1]
 
 
 def _yardstick() -> float:

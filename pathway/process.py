@@ -53,6 +53,7 @@ from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 log = structlog.get_logger()
 
 Owns = Callable[[str], bool]
+BREATH: Final = 8  # patients folded between two moments in which others get their turn
 TRIES: Final = 5  # of a batch that shares ids with those of other workers
 
 
@@ -400,7 +401,8 @@ class Processor:
         known = await self.store.identities(wanted) | on_the_way
         advances: dict[str, Advance] = {}
         before: dict[str, str | None] = {}
-        for key, events in groups.items():
+        for place, (key, events) in enumerate(groups.items()):
+            await _let_others_work(place)
             try:
                 before[key] = batch.charts[key].snapshot.record.state
                 advances[key] = await self._advance(batch.charts[key], events, known)
@@ -410,7 +412,8 @@ class Processor:
                 log.exception("fold_failed", code="fold_failed", patient=key)
                 self._leave_out(batch, key)
         rows = await self._ledger_rows(advances)
-        for key, advanced in advances.items():
+        for place, (key, advanced) in enumerate(advances.items()):
+            await _let_others_work(place)
             try:
                 speech = self._speak(batch, batch.charts[key], advanced, rows[key])
                 entries = self._audit(batch, groups[key], speech, before[key])
@@ -576,6 +579,12 @@ class Processor:
         batch.lap("commit")
         batch.tally()
         return batch.outcome
+
+
+async def _let_others_work(place: int) -> None:
+    """Now and then, so that the commit under way and whoever else is here go on meanwhile."""
+    if place % BREATH == 0:
+        await asyncio.sleep(0)
 
 
 def _everybody(_: str) -> bool:
