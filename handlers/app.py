@@ -141,6 +141,7 @@ class Worker:
             )
         self.app = App(self.broker, logger=None, lifespan=self._life, on_shutdown=[self._wind_down])
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: list[asyncio.Task[None]] = []  # to the very end
         self._epoch = 0
 
     async def run(self) -> None:
@@ -195,9 +196,9 @@ class Worker:
                     self.signer.run(),
                     self.orders.run(),
                 ]
-                if self.keeper is not None:
-                    parts.append(self.keeper.run())
                 self._tasks = [self._part(each) for each in parts]
+                if self.keeper is not None:
+                    self._keeping = [self._part(self.keeper.run())]
                 log.info(
                     "worker_started",
                     policy=self.processor.shelf.current.digest[:12],
@@ -285,7 +286,7 @@ class Worker:
             self.relay.stop()
         if self.keeper is not None:
             await self.keeper.leave()
-        await asyncio.wait(self._tasks, timeout=GRACE)
+        await asyncio.wait([*self._tasks, *self._keeping], timeout=GRACE)
 
     def _stream(self) -> JetStreamContext:
         js: JetStreamContext = self.broker.config.connection_state.stream

@@ -14,6 +14,8 @@ from pathway.store.errors import StaleOwnerError, StoreError
 
 log = structlog.get_logger()
 
+FIRST = 1.0  # seconds between looks for the first entries: a log without a signature proves nothing
+
 Say = Callable[[Sequence[OutboxRow]], Awaitable[object]]
 
 
@@ -38,7 +40,7 @@ class Signer:
     ) -> None:
         self._store = store
         self._key = key
-        self._every = every  # seconds
+        self._every = every  # seconds, after the first
         self._clock = clock
         self._say = say
         self._prefix = prefix
@@ -58,7 +60,7 @@ class Signer:
             return
         while not self._stopping.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._every):
+                async with asyncio.timeout(self._every if self._told else FIRST):
                     await self._stopping.wait()
             try:
                 await self.sign(self._key)

@@ -119,11 +119,14 @@ async def declare(
 
 
 async def differences(
-    js: JetStreamContext, names: StreamNames, limits: StreamLimits
+    js: JetStreamContext, names: StreamNames, limits: StreamLimits, partitions: int
 ) -> dict[str, list[str]]:
     """In which fields each existing stream is not as declared; raises NotFoundError, APIError."""
     found: dict[str, list[str]] = {}
-    for wanted in (events_config(names, limits, names.layout()), out_config(names, limits)):
+    for wanted in (
+        events_config(names, limits, names.layout(partitions)),
+        out_config(names, limits),
+    ):
         existing = (await js.stream_info(str(wanted.name))).config
         found[str(wanted.name)] = [field for field, _ in _changes(existing, wanted)]
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from nats.aio.client import Client
 
@@ -16,10 +17,13 @@ from handlers.lag import Lag, lags
 from handlers.settings import Settings
 from handlers.streams import StreamNames
 from pathway import policy
+from pathway.adoption import EVERYBODY, Adopting
 from pathway.batch import Incoming, Outcome, Terms
+from pathway.erasure import Erasing
 from pathway.partitions import Share, partition_of
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
+from pathway.store.base import Order
 from pathway.store.open import open_store
 from pathway.store.ownership import WorkerRow
 from tests.broker.clinic import CLOCK, Clinic, Eventually, applied, encode, event, new_patient
@@ -134,6 +138,44 @@ async def test_two_workers_do_all_of_it_once(shared: Shared, eventually: Eventua
             own = {each for each in patients if worker.processor.owns(each)}
             assert worker.totals.applied == len(own)
         assert one.holding.signs != two.holding.signs
+
+
+@pytest.mark.usefixtures("quick")
+async def test_orders_are_carried_out_by_those_whose_patients_they_are_about(
+    shared: Shared, eventually: Eventually
+) -> None:
+    """A policy for everybody by every worker for its own; an erasure by the patient's owner."""
+    patients = [new_patient() for _ in range(20)]
+    one, two = shared.worker(), shared.worker()
+    async with shared.working(one), shared.working(two):
+        await eventually(lambda: len(one.holding.share.epochs) == len(two.holding.share.epochs))
+        for patient in patients:
+            await shared.publish(event(patient))
+        await shared.done(one)
+        text = policy.default().text.replace("name: iop", "name: iop_2", 1)
+        said = Adopting(text, "p-1", None)
+        erasing = Erasing("p-1", "request", "law")
+        await one.store.give(
+            [
+                Order("1", "adopt", EVERYBODY, msgspec.json.encode(said), 1),
+                Order("2", "erase", patients[0], msgspec.json.encode(erasing), 2),
+            ]
+        )
+
+        async def done() -> bool:
+            return not await one.store.orders(10)
+
+        async with asyncio.timeout(30):
+            while not await done():  # noqa: ASYNC110 - the database's state
+                await asyncio.sleep(0.05)
+        rows = await one.store.patients(patients)
+        assert patients[0] not in rows
+        new = policy.load(text).digest
+        adopted = [row async for row in one.store.journaled() if "policy.adopted" in row.type]
+        assert sorted({row.patient for row in adopted} | {patients[0]}) == sorted(patients)
+        for worker in (one, two):
+            assert new in worker.processor.shelf.by_digest
+        await shared.done(one)
 
 
 # -- dealt anew ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Final
 
 import nats
 import nats.errors
+import pytest
 from nats.js.errors import NotFoundError
 
 from tests.acceptance.commands import PATIENCE, POLL, Result, Running, environment, pathway
@@ -21,6 +22,7 @@ from tests.faults.tables import query
 from tests.keys import MASTER_TEXT
 
 LONG: Final = os.environ.get("FAULTS") == "long"
+long_form = pytest.mark.skipif(not LONG, reason="part of `make faults`")
 CLOCK: Final = "2026-06-01T00:00:00Z"
 SETTINGS: Final = {
     "clock": CLOCK,
@@ -201,6 +203,7 @@ class Scene:
         return pathway(
             "verify",
             "--json",
+            timeout=600,
             database_url=self.database,
             master_key=MASTER_TEXT,
             audit_key_file=str(self.audit_key),

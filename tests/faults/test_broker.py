@@ -12,7 +12,7 @@ from handlers.embedded import EmbeddedNats
 from tests.faults.conftest import MakeScene
 from tests.faults.journeys import journeys
 from tests.faults.proxy import Proxy
-from tests.faults.scene import LONG, Scene
+from tests.faults.scene import LONG, Scene, long_form
 from tests.faults.tables import query
 
 pytestmark = pytest.mark.anyio
@@ -56,6 +56,7 @@ async def proxied(
     await proxy.stop()
 
 
+@long_form
 async def test_a_line_that_is_cut_for_a_while(proxied: tuple[Scene, Proxy]) -> None:
     scene, proxy = proxied
     await scene.start(ack_wait=ACK_WAIT)

@@ -14,12 +14,20 @@ from tests.faults.journeys import JOURNEY, event, journeys
 from tests.faults.scene import Scene
 
 HERE = Path(__file__).parent
-INDEPENDENT = ("checker", "tables", "transparency", "journeys", "sender", "poison", "proxy")
+INDEPENDENT = (
+    "checker",
+    "tables",
+    "transparency",
+    "journeys",
+    "sender",
+    "poison",
+    "protocol",
+    "proxy",
+)
 
 
 @pytest.mark.parametrize("name", INDEPENDENT)
 def test_what_judges_or_sends_imports_nothing_of_the_program(name: str) -> None:
-    own = {"checker", "tables", "transparency", "journeys", "sender"}
     for node in ast.walk(ast.parse((HERE / f"{name}.py").read_text())):
         modules = []
         if isinstance(node, ast.Import):
@@ -29,7 +37,7 @@ def test_what_judges_or_sends_imports_nothing_of_the_program(name: str) -> None:
         for module in modules:
             assert module.split(".")[0] not in {"pathway", "handlers", "schemas"}
             if module.startswith("tests"):
-                assert module.removeprefix("tests.faults.") in own
+                assert module.removeprefix("tests.faults.") in INDEPENDENT
 
 
 # -- what it must see ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.journeys import journeys
-from tests.faults.scene import LONG, Scene
+from tests.faults.scene import LONG, Scene, long_form
 from tests.faults.tables import query
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +79,7 @@ async def test_a_disk_that_fails_to_sync_and_one_that_is_full(scene: Scene) -> N
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+@long_form
 async def test_somebody_else_holds_the_write_lock(scene: Scene) -> None:
     """For longer than the worker waits for it."""
     await scene.start()

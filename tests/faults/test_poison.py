@@ -15,7 +15,7 @@ from tests.faults.checker import Sent
 from tests.faults.journeys import journeys
 from tests.faults.poison import Kitchen, Poison
 from tests.faults.protocol import pub, speak
-from tests.faults.scene import LONG, Scene
+from tests.faults.scene import LONG, Scene, long_form
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ async def publish(scene: Scene, good: list[Sent], bad: list[Poison]) -> None:
                 await asyncio.sleep(0.01)
 
 
-@pytest.mark.skipif(not LONG, reason="measures; part of `make faults`")
+@long_form
 async def test_good_events_keep_their_pace_among_poison(
     scene: Scene, schemas: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -8,12 +8,12 @@ import signal
 import pytest
 
 from tests.faults.journeys import journeys
-from tests.faults.scene import LONG, Scene
+from tests.faults.scene import LONG, Scene, long_form
 from tests.faults.tables import query
 
 pytestmark = pytest.mark.anyio
 
-ROUNDS = 100 if LONG else 3
+ROUNDS = 100 if LONG else 2
 PATIENTS = 2000 if LONG else 90
 WAITING = "SELECT COUNT(*) FROM outbox WHERE published = 0"
 
@@ -33,6 +33,7 @@ async def test_kill_9_at_random_instants_loses_and_doubles_nothing(scene: Scene)
     await scene.settle_and_judge()
 
 
+@long_form  # in the short one, tests/acceptance/test_process.py does as much
 async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_at_the_broker(
     scene: Scene,
 ) -> None:
