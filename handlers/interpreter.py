@@ -9,7 +9,7 @@ from typing import Final
 # over cached charts, which hold no cycles; what does, such as an exception, can wait a moment.
 THRESHOLDS: Final = (50_000, 20, 100)
 
-# Seconds after which a thread that only computes lets another have Python's lock. A commit to SQLite
+# Seconds after which a thread that only computes gives Python's lock away. A commit to SQLite
 # wants it for a moment after every statement: at Python's 5 ms it takes as long as all the fold.
 SWITCH: Final = 0.0002
 

@@ -1,8 +1,8 @@
 """The store on PostgreSQL: a server of its own, for more than one worker and any disk.
 
-Four connections serve it, none of which delays another: for the batches, for relay and
-scheduler, for the worker's signs of life, and for looking. Each is made again by the first
-request after it broke.
+Five connections serve it, none of which delays another: for commits, for what the next batch looks
+up meanwhile, for relay and scheduler, for the worker's signs of life, and for looking. Each is made
+again by the first request after it broke.
 """
 
 import asyncio
