@@ -26,10 +26,10 @@ RATE: Final = 200  # events a second, for latency
 WARM: Final = 200  # of them before it counts
 
 
-async def fill(url: str, chosen: Settings, letters: Sequence[Letter]) -> None:
-    """Declare the streams and put letters into the broker."""
+async def fill(url: str, chosen: Settings, letters: Sequence[Letter], partitions: int = 1) -> None:
+    """Declare the streams, in as many partitions as the worker will, and put letters in."""
     client = await nats.connect(url)
-    await declare(client.jetstream(), chosen.names)
+    await declare(client.jetstream(), chosen.names, partitions=partitions)
 
     async def source() -> AsyncIterator[Letter]:
         for letter in letters:
@@ -89,8 +89,8 @@ async def throughput(
     """
     chosen = settings(prefix)
     letters = workload.letters(patients, prefix)
-    await fill(url, chosen, letters)
     worker = Worker(chosen, url, database)
+    await fill(url, chosen, letters, chosen.partitions if worker.keeper else 1)
     began = _note_first(worker)
     totals, events = worker.totals, chosen.names.events
     async with running(worker, Relay if relay else Mute):
@@ -121,7 +121,6 @@ async def latency(url: str, database: str, prefix: str, count: int) -> dict[str,
     """
     chosen = settings(prefix)
     letters = workload.letters(count, prefix, duplicates=0)[:count]  # a referral each
-    await fill(url, chosen, [])
     sent: dict[str, float] = {}
     took: list[float] = []
 
@@ -129,6 +128,7 @@ async def latency(url: str, database: str, prefix: str, count: int) -> dict[str,
         took.append(time.perf_counter() - sent[message.subject.rpartition(".")[2]])
 
     worker = Worker(chosen, url, database)
+    await fill(url, chosen, [], chosen.partitions if worker.keeper else 1)
     async with running(worker):
         client = await nats.connect(url)
         await client.subscribe(f"{prefix}.out.transition.*", cb=receive)

@@ -151,7 +151,10 @@ def harden(client: Client) -> None:
     def build_message(
         sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Any:  # noqa: ANN401 - whatever the library makes of it
-        return build(sid, _decodable(subject), _decodable(reply), data, headers)
+        try:
+            return build(sid, subject, reply, data, headers)
+        except UnicodeDecodeError:
+            return build(sid, _decodable(subject), _decodable(reply), data, headers)
 
     async def process_headers(headers: Any) -> dict[str, str] | None:  # noqa: ANN401 - as theirs
         try:

@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import Error as JetStreamError
 
 from handlers.pull import acknowledge
+from handlers.reply import place
 from pathway.batch import Incoming, Outcome
 from pathway.process import Processor
 from pathway.store.errors import StaleOwnerError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from handlers.holding import Holding
 
 log = structlog.get_logger()
-
-_LONG: Final = 11  # tokens of a reply subject with domain and account
 
 AGAIN: Final = 5.0  # seconds until a message whose patient could not be folded comes again
 FORWARD: Final = 5.0  # seconds that the broker has to take a forwarded message
@@ -57,14 +56,14 @@ class Receiver:
             raise
         failed, strays = set(outcome.failed), set(outcome.strays)
         left = failed | strays
-        done = [m for m in messages if _place(m) not in left] if left else messages
+        done = [m for m in messages if place(m) not in left] if left else messages
         self._committed(outcome, done)
         await acknowledge(done)
         for message in messages if failed else ():
-            if _place(message) in failed:
+            if place(message) in failed:
                 await message.nak(delay=AGAIN)
         if strays:
-            await self._forward([m for m in messages if _place(m) in strays])
+            await self._forward([m for m in messages if place(m) in strays])
         log.debug(
             "batch",
             applied=outcome.applied,
@@ -102,17 +101,7 @@ class Receiver:
 
 
 def _incoming(message: Msg, published: Callable[[str], str]) -> Incoming:
-    return Incoming(message.data, published(message.subject), _place(message))
-
-
-def _place(message: Msg) -> int:
-    """The message's sequence in its stream: `$JS.ACK.stream.consumer.delivered.sequence…`.
-
-    Newer servers may put domain and account before the stream. Read here, since the library's
-    metadata takes ten times as long for much that nobody asks.
-    """
-    tokens = message.reply.split(".", _LONG)
-    return int(tokens[5 if len(tokens) < _LONG else 7])
+    return Incoming(message.data, published(message.subject), place(message))
 
 
 def _nothing() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ HEARTBEAT = 1  # seconds between signs of life from the server while it has noth
 SILENCE = 2.5  # seconds without any sign after which our requests count as lost
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # one request brings no more; far above one message
 DRAIN_TIMEOUT = 2.0  # seconds for the server to confirm that nothing more will come
+LONGEST_NUMBER = 20  # digits; what is longer did not come from the server
 
 
 class StandingPull:
@@ -47,7 +49,11 @@ class StandingPull:
 
     async def open(self) -> None:
         """Subscribe to the inbox in which messages arrive."""
-        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._receive)
+        subscription = await self._client.subscribe(f"{self._inbox}.*", pending_bytes_limit=0)
+        # The library would put each message into a queue for a task that calls back: a third of
+        # what its delivery costs. Nothing comes before the first request.
+        subscription._pending_queue = _Straight(self._receive)  # noqa: SLF001
+        self._subscription = subscription
 
     async def close(self) -> None:
         """Take no more: returns when all that the server had sent us has arrived."""
@@ -107,7 +113,7 @@ class StandingPull:
         if self._owed and time.monotonic() - self._heard > SILENCE:
             self.reset()
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, message: Msg) -> None:
         self._heard = time.monotonic()
         # A sender may set a header named Status; only a message to be acknowledged is an event.
         if message.reply:
@@ -123,7 +129,15 @@ class StandingPull:
         if status == "100":
             return
         left = headers.get("Nats-Pending-Messages", "")
-        if left.isdigit():
+        if left.isdecimal() and len(left) < LONGEST_NUMBER:
             self._owed = max(0, self._owed - int(left))
         else:
             self.lost = f"{status} {headers.get('Description', '')}".strip()
+
+
+class _Straight(asyncio.Queue[Msg]):
+    """A queue that holds nothing: what is put into it is received at once."""
+
+    def __init__(self, receive: Callable[[Msg], None]) -> None:
+        super().__init__()
+        self.put_nowait = receive  # type: ignore[method-assign]

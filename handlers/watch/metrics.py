@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from handlers.reply import stored_at
 from handlers.watch import families as f
 from handlers.watch.histogram import EVENTS, SECONDS, Histogram
 from pathway.alerts import ENGINE_ALERTS
@@ -66,7 +67,7 @@ class Metrics:
         count = self._counts
         if messages:
             now = time.time()
-            waits = [max(0.0, now - each.metadata.timestamp.timestamp()) for each in messages]
+            waits = [max(0.0, now - stored_at(each)) for each in messages]
             self._histograms[f.EVENT][()].observe_all(waits)
             self._histograms[f.BATCH][()].observe(len(messages) + len(outcome.failed))
         for step, seconds in outcome.seconds.items():
