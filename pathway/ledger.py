@@ -28,7 +28,7 @@ from pathway.contradiction import (
 from pathway.effects import Effect, Ended, Raised, Resolution, Said, stable_id
 from pathway.store.base import LedgerRow, OutboxRow
 from schemas import outbound
-from schemas.instants import DAY, format_again, format_instant
+from schemas.instants import DAY, format_again
 
 LATE: Final = DAY  # effective longer than this before it was recorded
 STANDING, ENDED, WITHDRAWN = "standing", "ended", "withdrawn"
@@ -165,7 +165,7 @@ class Speech:
             "episode": said.episode,
             "sequence": chain.sequence,
             "previous": chain.previous,
-            "effective_at": format_instant(when.at),
+            "effective_at": format_again(when.at),
             "recorded_at": recorded_at,
             "late": self.recorded_at - when.at > LATE,
             "causes": [{"source": source, "id": id_} for source, id_ in when.causes],
@@ -191,7 +191,7 @@ class Speech:
 
     def _current(self) -> dict[str, str | None]:
         state, since = self.current
-        return {"state": state, "since": None if since is None else format_instant(since)}
+        return {"state": state, "since": None if since is None else format_again(since)}
 
     # -- after a refold --------------------------------------------------------------------------
 

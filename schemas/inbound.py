@@ -40,7 +40,7 @@ from schemas.facts import (
     TreatmentPlanUpdated,
     publisher_of,
 )
-from schemas.instants import MINUTE, WIRE, format_instant, parse_instant
+from schemas.instants import MINUTE, WIRE, format_instant, parse_again, parse_instant
 
 __all__ = [
     "EVENT_TYPES",
@@ -203,7 +203,7 @@ def _check(fields: dict[str, Any], subject: str, now: int, prefix: str) -> tuple
     if subject != kind.subject(fields["subject"], prefix, publisher_of(subject)):
         raise Rejected(Reason.SUBJECT_MISMATCH, "broker subject and event disagree")
     _refuse(Reason.BAD_TIME, broken)
-    time = parse_instant(fields["time"])
+    time = parse_again(fields["time"])  # as the envelope had it
     if time > now + MAX_LEAD:
         raise Rejected(Reason.TIME_IN_FUTURE, "time: more than 5 minutes ahead")
     _refuse(Reason.INVALID_DATA, broken)

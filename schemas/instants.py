@@ -58,6 +58,10 @@ def parse_instant(text: str) -> int:
     return instant
 
 
+# The same for a text that is read again at once, by the envelope and by who needs its instant.
+parse_again = lru_cache(maxsize=4)(parse_instant)
+
+
 def format_instant(us: int) -> str:
     """Return the instant in RFC 3339, UTC, with six digits of a second only if they are not zero.
 
@@ -100,7 +104,7 @@ class Between:
 
     def _validate(self, value: object, info: core_schema.ValidationInfo[Any]) -> int:
         if type(value) is str:
-            instant = parse_instant(value)
+            instant = parse_again(value)
         elif type(value) is int and info.context is not WIRE:
             instant = value
         else:

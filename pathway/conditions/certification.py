@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pathway.conditions.base import Condition, Inputs, Tri, View
+from pathway.conditions.base import Condition, Inputs, Outlook, Tri, View
 from pathway.record import Certification, Ref
 from schemas.instants import DAY
 
@@ -14,6 +14,8 @@ Kind = Literal["physician_certification", "payer_authorization"]
 
 
 def _of_level(view: View) -> list[Certification]:
+    if not view.record.certifications:
+        return []
     since = view.record.since or 0
     return [
         each
@@ -46,16 +48,22 @@ class _Dated(Condition):
             return None
         return (date, None) if self.within_days is None else (date - self.within_days * DAY, date)
 
-    def test(self, view: View) -> Tri:
+    def outlook(self, view: View) -> Outlook:
         window = self._window(view)
         if window is None:
-            return None
+            return None, None
         start, end = window
-        return start <= view.clock and (end is None or view.clock < end)
+        if view.clock < start:
+            return False, start
+        if end is None:
+            return True, None
+        return (True, end) if view.clock < end else (False, None)
+
+    def test(self, view: View) -> Tri:
+        return self.outlook(view)[0]
 
     def due(self, view: View) -> int | None:
-        later = [edge for edge in self._window(view) or () if edge and edge > view.clock]
-        return min(later) if later else None
+        return self.outlook(view)[1]
 
     def when(self) -> str:
         """The side of the date in words."""
