@@ -11,6 +11,8 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from handlers.straight import subscribe
+
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
@@ -68,7 +70,7 @@ class Publisher:
 
     async def open(self) -> None:
         """Subscribe to the inbox of the acknowledgements."""
-        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._receive)
+        self._subscription = await subscribe(self._client, f"{self._inbox}.*", self._receive)
 
     async def close(self) -> None:
         """Listen no more; what is under way is given up without a report."""
@@ -105,7 +107,7 @@ class Publisher:
             del self._flights[token]
             self._report(key, LOST)
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, message: Msg) -> None:
         key, _ = self._flights.pop(message.subject.rpartition(".")[2], ("", 0.0))
         if key:
             self._report(key, _outcome(message))

@@ -4,13 +4,14 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+
+from handlers.straight import subscribe
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
@@ -21,7 +22,6 @@ HEARTBEAT = 1  # seconds between signs of life from the server while it has noth
 SILENCE = 2.5  # seconds without any sign after which our requests count as lost
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # one request brings no more; far above one message
 DRAIN_TIMEOUT = 2.0  # seconds for the server to confirm that nothing more will come
-LONGEST_NUMBER = 20  # digits; what is longer did not come from the server
 
 
 class StandingPull:
@@ -49,11 +49,7 @@ class StandingPull:
 
     async def open(self) -> None:
         """Subscribe to the inbox in which messages arrive."""
-        subscription = await self._client.subscribe(f"{self._inbox}.*", pending_bytes_limit=0)
-        # The library would put each message into a queue for a task that calls back: a third of
-        # what its delivery costs. Nothing comes before the first request.
-        subscription._pending_queue = _Straight(self._receive)  # noqa: SLF001
-        self._subscription = subscription
+        self._subscription = await subscribe(self._client, f"{self._inbox}.*", self._receive)
 
     async def close(self) -> None:
         """Take no more: returns when all that the server had sent us has arrived."""
@@ -129,15 +125,7 @@ class StandingPull:
         if status == "100":
             return
         left = headers.get("Nats-Pending-Messages", "")
-        if left.isdecimal() and len(left) < LONGEST_NUMBER:
+        if left.isdecimal():
             self._owed = max(0, self._owed - int(left))
         else:
             self.lost = f"{status} {headers.get('Description', '')}".strip()
-
-
-class _Straight(asyncio.Queue[Msg]):
-    """A queue that holds nothing: what is put into it is received at once."""
-
-    def __init__(self, receive: Callable[[Msg], None]) -> None:
-        super().__init__()
-        self.put_nowait = receive  # type: ignore[method-assign]
