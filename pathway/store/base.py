@@ -372,6 +372,9 @@ class Store(Protocol):
     async def unpublished(self, limit: int, after: int = 0) -> list[OutboxRow]:
         """Outbox rows not yet published, in order, with position > after."""
 
+    async def unsent(self, id: str) -> bool:  # noqa: A002 - the column's name
+        """Whether a message waits to be published."""
+
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them. May be lost in a crash without harm."""
 

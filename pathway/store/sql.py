@@ -192,6 +192,10 @@ class SqlStore(Store):
         """Outbox rows not yet published, in order, with position > after."""
         return [OutboxRow(*row) for row in await self._side.fetch(sql.UNPUBLISHED, after, limit)]
 
+    async def unsent(self, id: str) -> bool:  # noqa: A002 - the column's name
+        """Whether a message waits to be published."""
+        return bool(await self._side.fetch(sql.UNSENT, id))
+
     async def due(self, until: int, limit: int) -> list[str]:
         """Patients whose next timer is due at or before an instant, the earliest first."""
         return [patient for (patient,) in await self._side.fetch(sql.DUE, until, limit)]

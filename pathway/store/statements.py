@@ -104,6 +104,7 @@ POLICIES = f"SELECT {columns(PolicyRow)} FROM policies ORDER BY name, version, d
 PARKED = f"SELECT {columns(ParkedRow)} FROM parked ORDER BY stream_sequence"
 PARKED_ONE = f"SELECT {columns(ParkedRow)} FROM parked WHERE stream_sequence = ?"
 ORDER_MOVED = replaced(Order, "id")
+UNSENT = "SELECT 1 FROM outbox WHERE id = ? AND published = 0"
 FINISH = "UPDATE orders SET state = 'done' WHERE id = ? AND state = 'committed'"
 ORDERS = f"""SELECT {columns(Order)} FROM orders
     WHERE state IN ('open', 'committed') ORDER BY given_at, id LIMIT ?"""
