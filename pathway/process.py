@@ -19,11 +19,12 @@ from pathway import adoption
 from pathway.adoption import Adopting
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
+from pathway.audit.errors import SealError, UnknownMasterKeyError
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.erasure import Erasure, RefusedError
 from pathway.ledger import LATE, Speech
-from pathway.receipts import Receipts, patient_of
+from pathway.receipts import Receipts, named_by, patient_of
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
     AuditRow,
@@ -35,6 +36,7 @@ from pathway.store.base import (
     OrderState,
     OutboxRow,
     ParkedRow,
+    PatientRow,
     Store,
     StoreError,
 )
@@ -109,8 +111,9 @@ class Processor:
                 batch.commit.orders = [
                     replace(order, state=OrderState.REFUSED, detail=refused.code)
                 ]
+            else:
+                self.forget(order.patient)  # first: a commit that failed may have happened
             await self._commit(batch)
-            self.forget(order.patient)
             return batch.outcome
 
     async def sign_off(self, order: Order) -> Outcome:
@@ -147,13 +150,22 @@ class Processor:
     async def _erasure(self, order: Order) -> Erasure:
         patient = order.patient
         rows = await self.store.journal(patient)
-        keys = await self.vault.find([patient])
-        if patient not in keys:
-            raise RefusedError("already_erased") if rows else RefusedError("unknown_patient")
+        if not rows:
+            raise RefusedError("unknown_patient")
+        if await self.vault.erased([patient]):
+            raise RefusedError("already_erased")
         row = (await self.store.patients([patient]))[patient]
-        chart = Chart.of_row(opened_snapshot(keys[patient], row))
-        policy = self.shelf.references[chart.snapshot.policy]
-        return Erasure(chart, order, rows[-1].recorded_at, self.terms.prefix, policy)
+        kept_until = rows[-1].recorded_at + self.terms.retention
+        policy = self.shelf.references[await self._in_force(row)]
+        return Erasure(row, order, kept_until, self.terms.prefix, policy)
+
+    async def _in_force(self, row: PatientRow) -> str:
+        """The policy that judges a patient; the pinned one if the snapshot does not open."""
+        try:
+            key = (await self.vault.find([row.patient]))[row.patient]
+            return Chart.of_row(opened_snapshot(key, row)).snapshot.policy
+        except (SealError, UnknownMasterKeyError, KeyError):
+            return row.policy  # what nobody can read any more can still be erased
 
     def forget(self, patient: str) -> None:
         """Hold nothing of a patient in memory."""
@@ -227,7 +239,11 @@ class Processor:
         """Keys from memory or the database."""
         patients = {each.event.patient for each in batch.accepted}
         batch.keys = await self.vault.find(patients)
-        self._refuse(batch, await self.vault.erased(patients - batch.keys.keys()))
+        parked = [(row, named_by(row)) for row in batch.parked]
+        unknown = patients.union(*(named for _, named in parked)) - batch.keys.keys()
+        erased = await self.vault.erased(unknown)
+        batch.parked = [_emptied(row) if named & erased else row for row, named in parked]
+        self._refuse(batch, erased)
 
     def _refuse(self, batch: Batch, erased: set[str]) -> None:
         """Erasure is final: what still comes of such a patient is parked without its payload."""
@@ -459,6 +475,11 @@ class Processor:
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
+
+
+def _emptied(row: ParkedRow) -> ParkedRow:
+    reason, detail = Reason.PATIENT_ERASED.value, "subject: erased"
+    return replace(row, reason=reason, detail=detail, raw=b"")
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:

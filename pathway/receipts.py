@@ -14,6 +14,7 @@ from schemas.inbound import Event
 
 URGENT_TOKENS: Final = (b"assessment", b"safety")  # a parked message that reads like these
 PATIENT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SUBJECT: Final = re.compile(rb'"subject"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 NOBODY: Final = "_"
 
 
@@ -80,6 +81,13 @@ def patient_of(subject: str) -> str | None:
     """The patient named by a broker subject, if it is a well-formed key."""
     token = subject.rpartition(".")[2]
     return token if PATIENT_KEY.fullmatch(token) else None
+
+
+def named_by(row: ParkedRow) -> set[str]:
+    """Whom a message that could not be accepted is about, by its broker subject and its own."""
+    named = {each.decode() for each in SUBJECT.findall(row.raw)}
+    patient = patient_of(row.subject)
+    return named if patient is None else named | {patient}
 
 
 def _reference(event: Event) -> outbound.Reference:

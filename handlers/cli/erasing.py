@@ -16,7 +16,6 @@ from handlers.place import Place, find
 from pathway.erasure import Erasing
 from pathway.store.base import Order, OrderState
 from pathway.store.open import open_store
-from schemas.instants import DAY
 
 PATIENCE = 30.0  # seconds until the worker has carried it out
 POLL = 0.1  # seconds
@@ -27,6 +26,7 @@ REFUSALS = {
     "legal_basis_missing": (
         "the records must still be kept; say with --legal-basis what overrides that"
     ),
+    "order_invalid": "the worker that runs cannot read this order; is it another version?",
 }
 
 
@@ -49,7 +49,7 @@ def erase(  # noqa: PLR0913 - what is recorded
         typer.confirm(f"Erase {patient} for good?", abort=True)
     chosen = settings()
     who = actor or chosen.actor or getpass.getuser()
-    said = Erasing(who, reason, legal_basis, chosen.retention_days * DAY)
+    said = Erasing(who, reason, legal_basis)
     now = chosen.make_clock().now()
     order = Order(str(uuid.uuid4()), "erase", patient, msgspec.json.encode(said), now)
     kept = run(given(find(data, chosen), order))

@@ -49,7 +49,8 @@ def erasures(nothing: str, parked: str) -> tuple[str, ...]:
     patient, in their subject or in their payload.
     """
     return (
-        f"UPDATE patient_keys SET wrapped = {nothing} WHERE patient = ?",
+        f"""INSERT INTO patient_keys (patient, wrapped) VALUES (?, {nothing})
+            ON CONFLICT (patient) DO UPDATE SET wrapped = {nothing}""",
         "DELETE FROM patients WHERE patient = ?",
         "DELETE FROM ledger WHERE patient = ?",
         f"UPDATE outbox SET body = {nothing}, published = 1 WHERE patient = ?",

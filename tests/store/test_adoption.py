@@ -99,3 +99,16 @@ async def test_what_cannot_be_signed_off_changes_nothing(
     assert (kept.state, kept.detail) == (OrderState.REFUSED, code)
     assert (await store.tree()).size == size
     assert len(await store.policies()) == 1
+
+
+@pytest.mark.parametrize("signed_by", ["Dr. Anna Example", "", "x" * 65, "dr\n1"])
+async def test_who_signs_is_a_pseudonym(store: Store, signed_by: str) -> None:
+    worker = await started(store)
+    kept = await signed_off(worker, adopting(signed_by=signed_by))
+    assert (kept.state, kept.detail) == (OrderState.REFUSED, "signed_by_invalid")
+
+
+async def test_an_order_that_makes_no_sense_is_refused(store: Store) -> None:
+    worker = await started(store)
+    kept = await signed_off(worker, Order("odd", "adopt", EVERYBODY, b"{}", LATER))
+    assert (kept.state, kept.detail) == (OrderState.REFUSED, "order_invalid")
