@@ -66,15 +66,19 @@ class Receipts:
         # duplicate. A stream made anew counts from 1 again, so its birth is part of the place.
         whose = patient or NOBODY
         receipt_id = stable_id(whose, "receipt", self.stream, sequence)
-        message = outbound.Receipt(
-            id=receipt_id,
-            source=f"/{self.prefix}/pathway",
-            subject=patient,
-            time=self.recorded_at,
-            data=data,
-        )
-        subject = f"{self.prefix}.out.receipt.{whose}"
-        return OutboxRow(receipt_id, whose, "receipt", 0, subject, outbound.encode(message))
+        return receipt(receipt_id, patient, data, self.prefix, self.recorded_at)
+
+
+def receipt(
+    receipt_id: str, patient: str | None, data: outbound.ReceiptData, prefix: str, recorded_at: int
+) -> OutboxRow:
+    """The message that says so."""
+    message = outbound.Receipt(
+        id=receipt_id, source=f"/{prefix}/pathway", subject=patient, time=recorded_at, data=data
+    )
+    whose = patient or NOBODY
+    subject, body = f"{prefix}.out.receipt.{whose}", outbound.encode(message)
+    return OutboxRow(receipt_id, whose, "receipt", 0, subject, body)
 
 
 def patient_of(subject: str) -> str | None:

@@ -13,6 +13,7 @@ from pathway.store.base import (
     KeyRow,
     Known,
     LedgerRow,
+    Numbers,
     Order,
     OutboxRow,
     ParkedRow,
@@ -244,6 +245,11 @@ class SqlStore(Store):
         (row,) = await self._looks.fetch(sql.COUNTS)
         names = ("journal", "patients", "outbox", "unpublished", "parked")
         return dict(zip(names, row, strict=True))
+
+    async def numbers(self) -> Numbers | None:
+        """What was counted against what is there; reads every row. None without a head."""
+        rows = await self._looks.fetch(sql.NUMBERS)
+        return Numbers(*rows[0]) if rows else None
 
     async def vitals(self, now: int) -> Vitals:
         """How the database is doing; raises StoreError, also if its schema is no longer ours."""

@@ -84,7 +84,7 @@ LAST_CHECKPOINT = f"SELECT {columns(CheckpointRow)} FROM checkpoints ORDER BY si
 WRAPPED_KEYS = f"""SELECT {columns(KeyRow)} FROM patient_keys
     WHERE patient > ? AND LENGTH(wrapped) > 0 ORDER BY patient LIMIT ?"""
 # Each table gives as many as are asked for, by its own index: a page costs what it returns.
-EVERYWHERE = ("patients", "journal", "outbox", "audit", "ledger")
+EVERYWHERE = ("patients", "journal", "outbox", "audit", "ledger", "patient_keys")
 _KNOWN_TO = """SELECT patient FROM (SELECT DISTINCT patient FROM {0}
     WHERE patient > ? AND patient <> '_' ORDER BY patient LIMIT ?) AS in_{0}"""
 EVERYBODY = f"""SELECT patient FROM (
@@ -115,6 +115,13 @@ COUNTS = """SELECT (SELECT COUNT(*) FROM journal), (SELECT COUNT(*) FROM patient
     (SELECT COUNT(*) FROM parked)"""
 
 
+NUMBERS = """SELECT "commit", recorded_at, journal, outbox, tree_size,
+    (SELECT COUNT(*) FROM journal), (SELECT COALESCE(MAX(seq), 0) FROM journal),
+    (SELECT COALESCE(MAX("commit"), 0) FROM journal),
+    (SELECT COALESCE(MAX(recorded_at), 0) FROM journal),
+    (SELECT COUNT(*) FROM outbox), (SELECT COALESCE(MAX(position), 0) FROM outbox),
+    (SELECT COALESCE(MAX("commit"), 0) FROM audit), (SELECT COUNT(*) FROM audit_nodes)
+    FROM log_head WHERE id = 1"""
 VITALS = """SELECT (SELECT MAX(version_num) FROM alembic_version), epoch,
     (SELECT COUNT(*) FROM outbox WHERE published = 0),
     (SELECT recorded_at FROM outbox WHERE published = 0 ORDER BY position LIMIT 1),

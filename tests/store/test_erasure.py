@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from pathway import policy
+from pathway.audit.problems import Finding
 from pathway.batch import Incoming, Terms
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
@@ -21,6 +22,7 @@ from schemas.instants import DAY
 from tests.keys import vault
 
 from .clinic import LATER, copied
+from .test_verify import names, verified
 
 pytestmark = pytest.mark.anyio
 
@@ -169,3 +171,13 @@ async def test_an_order_that_makes_no_sense_is_refused(store: Store) -> None:
     for body in (b"{}", b"null", b"\xff"):
         kept = await erased(processor, Order("odd", "erase", patient, body, LATER))
         assert (kept.state, kept.detail) == (OrderState.REFUSED, "order_invalid")
+
+
+async def test_who_was_erased_stays_marked_as_such(database: Path, store: Store) -> None:
+    patient = await somebody(store)
+    await erased(await started(store), erasing(patient))
+    assert Finding.ERASURE_INCOMPLETE not in names(await verified(database))
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("DELETE FROM patient_keys WHERE patient = ?", (patient,))
+        other.commit()
+    assert Finding.ERASURE_INCOMPLETE in names(await verified(database))
