@@ -17,8 +17,8 @@ from pathway.audit.errors import EntryError
 from pathway.audit.problems import Finding, Report
 from pathway.audit.public import ParkedEntry, read_public
 from pathway.audit.tree import Tree, leaf_hash
-from pathway.receipts import NOBODY
 from pathway.store.base import AuditRow, CheckpointRow, OutboxRow, Store
+from schemas.inbound import NOBODY
 from schemas.instants import format_instant
 
 CHUNK: Final = 1024  # ids compared at a time

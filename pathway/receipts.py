@@ -10,12 +10,11 @@ from pathway.effects import stable_id
 from pathway.store.base import OutboxRow, ParkedRow
 from schemas import outbound
 from schemas.envelope import Reason
-from schemas.inbound import Event
+from schemas.inbound import NOBODY, Event
 
 URGENT_TOKENS: Final = (b"assessment", b"safety")  # a parked message that reads like these
 PATIENT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SUBJECT: Final = re.compile(rb'"subject"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
-NOBODY: Final = "_"
 
 
 @dataclass(slots=True, frozen=True)

@@ -84,6 +84,7 @@ MAX_BYTES: Final = 64 * 1024
 MAX_LEAD: Final = 5 * MINUTE  # how far a sender's clock may be ahead of ours
 CLOCK_SOURCE: Final = "/pathway/clock"
 POLICY_SOURCE: Final = "/pathway/policy"
+NOBODY: Final = "_"  # in the place of a patient's key where none is known
 # Were these open to others, an event could take the id of an internal one before its time.
 _OWN_SOURCES: Final = frozenset({CLOCK_SOURCE, POLICY_SOURCE})
 
@@ -197,6 +198,8 @@ def _check(fields: dict[str, Any], subject: str, now: int, prefix: str) -> tuple
     if fields["source"] in _OWN_SOURCES:
         raise Rejected(Reason.SOURCE_NOT_ALLOWED, "source: only this worker uses it")
     _refuse(Reason.BAD_PATIENT_KEY, broken)
+    if fields["subject"] == NOBODY:
+        raise Rejected(Reason.BAD_PATIENT_KEY, "subject: stands for nobody")
     if subject != kind.subject(fields["subject"], prefix, publisher_of(subject)):
         raise Rejected(Reason.SUBJECT_MISMATCH, "broker subject and event disagree")
     _refuse(Reason.BAD_TIME, broken)

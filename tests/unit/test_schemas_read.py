@@ -197,7 +197,7 @@ def test_the_sources_of_internal_events_are_reserved(source: str) -> None:
     assert reject(example_of(source=source)).reason is Reason.SOURCE_NOT_ALLOWED
 
 
-@pytest.mark.parametrize("key", ["", "a" * 65, "a.b", "a b", "a\n", "*", ">", "ä", 5, None])
+@pytest.mark.parametrize("key", ["", "_", "a" * 65, "a.b", "a b", "a\n", "*", ">", "ä", 5, None])
 def test_bad_patient_key(key: object) -> None:
     assert reject(example_of(subject=key)).reason is Reason.BAD_PATIENT_KEY
 
