@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench audit-growth properties lock clean
+.PHONY: help setup demo test check format bench bench-growth audit-growth properties faults lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,8 +38,14 @@ bench: setup ## the worker beside the broker client's own ceiling, in one run; k
 audit-growth: setup ## a million audit entries: append rate and memory (half an hour)
 	@$(BIN)/python -m bench.audit_growth
 
+bench-growth: setup ## the same with 10^6 patients and 10^7 journal rows (30 GB, half an hour)
+	@$(BIN)/python -m bench.growth
+
 properties: setup ## the property tests in their long form (a quarter of an hour)
 	@HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q -o timeout=0 tests/properties
+
+faults: setup ## kills, cuts, full disks, poison and floods in their long form (about an hour)
+	@FAULTS=long $(BIN)/python -m pytest -q -s -o timeout=0 tests/faults
 
 lock: ## write the lock files anew from the ranges in pyproject.toml (needs uv)
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock

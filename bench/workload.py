@@ -2,9 +2,11 @@
 
 import json
 import random
+from hashlib import sha256
 from typing import Any, Final
 
 from handlers.publish import Letter
+from pathway.store.base import Store
 from schemas.instants import DAY, HOUR, format_instant, parse_instant
 
 START: Final = parse_instant("2026-01-05T14:00:00Z")
@@ -93,17 +95,40 @@ JOURNEY: Final[list[tuple[int, str, dict[str, Any]]]] = [
 ]
 
 
-def letters(patients: int, prefix: str, *, duplicates: float = 0.02) -> list[Letter]:
-    """Every patient's journey, interleaved, with duplicates; the same on every call."""
+def letters(
+    patients: int,
+    prefix: str,
+    *,
+    duplicates: float = 0.02,
+    first: int = 0,
+    scattered: bool = False,
+) -> list[Letter]:
+    """Every patient's journey, interleaved, with duplicates; the same on every call.
+
+    Patients are numbered from `first`; scattered, their keys lie anywhere among others'.
+    """
     chance = random.Random(SEED)  # noqa: S311 - a workload, not a secret
+    keys = [_key(first + number, scattered=scattered) for number in range(patients)]
     found: list[Letter] = []
     for step, (day, kind, data) in enumerate(JOURNEY):
-        for patient in range(patients):
-            letter = _letter(prefix, f"b{patient:07}", step, day, kind, data)
+        for patient in keys:
+            letter = _letter(prefix, patient, step, day, kind, data)
             found.append(letter)
             if chance.random() < duplicates:
                 found.append(letter)
     return found
+
+
+def _key(number: int, *, scattered: bool) -> str:
+    return sha256(str(number).encode()).hexdigest()[:16] if scattered else f"b{number:07}"
+
+
+async def verify(store: Store, patients: int, beside: int = 0) -> None:
+    """End the run if anybody is not where the journey ends; some others may be in `iop`."""
+    found = await store.census()
+    expected = {FINAL_STATE: patients} | ({"iop": beside} if beside else {})
+    if found != expected:
+        raise SystemExit(f"the final states are wrong: {found}")
 
 
 def _letter(  # noqa: PLR0913 - what an event is made of

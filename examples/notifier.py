@@ -1,6 +1,6 @@
 """Downstream: page people, survive a restart, and prove that no message was missed.
 
-    python examples/notifier.py [BROKER_URL [STATE.db]]
+    python examples/notifier.py [BROKER_URL [STATE.db [API_PREFIX]]]
 
 Each subject is a chain: `sequence` counts from 1, `previous` is the SHA-256 of the message before.
 The broker hands out one message at a time and the next only after this one is stored here, so an
@@ -97,14 +97,16 @@ async def read(js: JetStreamContext, state: sqlite3.Connection) -> None:
         await message.ack()
 
 
-async def main(url: str = "nats://127.0.0.1:4222", path: str = "notifier.db") -> None:
+async def main(
+    url: str = "nats://127.0.0.1:4222", path: str = "notifier.db", prefix: str = "$JS.API"
+) -> None:
     """Read for ever; the broker may come and go."""
     state = sqlite3.connect(path)
     state.executescript(TABLES)
     client = await nats.connect(url, max_reconnect_attempts=-1)
     while True:
         try:
-            await read(client.jetstream(), state)
+            await read(client.jetstream(prefix=prefix), state)
         except (nats.errors.Error, TimeoutError) as error:
             print(f"again in a second: {error!r}", file=sys.stderr)
             await asyncio.sleep(1)

@@ -9,21 +9,24 @@ import nats.errors
 import structlog
 from faststream import FastStream
 from faststream.nats import NatsBroker
+from nats.js import JetStreamContext
 
+from handlers import interpreter
 from handlers.connection import BrokerRefusesError, harden, reach, worker_options
+from handlers.holding import Holding
+from handlers.keeper import Keeper, this_process
 from handlers.keys import key_ring, signing_key, workers_keys
 from handlers.orders import Orders
-from handlers.pull import Source, subscribe
+from handlers.pull import subscribe
 from handlers.receive import Receiver
 from handlers.relay import Relay, RelaySettings
 from handlers.scheduler import Scheduler
 from handlers.settings import Settings
 from handlers.signer import Signer
-from handlers.streams import DURABLE, declare, take_over
-from handlers.subscribers import declare_subscribers
 from handlers.watch.watching import follow
 from pathway import policy
 from pathway.batch import Outcome
+from pathway.partitions import Share
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.errors import StaleOwnerError
@@ -85,18 +88,28 @@ class Worker:
         self.broker = NatsBroker(
             **worker_options(settings, broker_url, self._shut_out), logger=None
         )
-        self.scheduler = Scheduler(self.processor, clock, settings.settle, self._count)
+        self.scheduler = Scheduler(
+            self.processor, clock, settings.settle, self._count, self._replaced
+        )
         key = signing_key(settings)
         self.signer = Signer(
-            self.store, key, settings.checkpoint_every, clock.now, self._say, settings.prefix
+            self.store,
+            key,
+            settings.checkpoint_every,
+            clock.now,
+            self._say,
+            settings.prefix,
+            lambda: self.holding.signs,
+            self._replaced,
         )
         self.client: Client | None = None
         self.orders = Orders(
             self.processor,
             settings.names,
-            lambda: self.broker.config.connection_state.stream,
+            self._stream,
             self._forget,
             self._count,
+            self._replaced,
         )
         self.relay: Relay | None = None
         self.totals = Outcome()
@@ -105,18 +118,31 @@ class Worker:
         self._beside, self._first = tuple(beside), tuple(first)
         self._failure: BaseException | None = None
         self._receiver = Receiver(self.processor, self._count, self._replaced)
-        self._source = Source(
-            settings.names.events, DURABLE, settings.names.events_subject, self._declare
-        )
         self.intake = subscribe(
             self.broker,
             self._receiver,
-            self._source,
+            settings.names.events_subject,
             batch_size=settings.batch_size,
             description="Every inbound event, in batches.",
         )
+        self._receiver.departed = self.intake.depart
+        self.holding = self._receiver.holding = Holding(
+            settings,
+            self.processor,
+            self.intake,
+            self._stream,
+            self._moved,
+            self._check,
+        )
+        self.keeper: Keeper | None = None  # where workers share the database
+        if self.store.ownership is not None:
+            self.keeper = Keeper(
+                self.store.ownership, self.holding, settings.partitions, self._connected
+            )
         self.app = App(self.broker, logger=None, lifespan=self._life, on_shutdown=[self._wind_down])
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: list[asyncio.Task[None]] = []  # to the very end
+        self._epoch = 0
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT: then finish the batch in hand, hand back the rest."""
@@ -155,6 +181,7 @@ class Worker:
     @asynccontextmanager
     async def _work(self) -> AsyncIterator[None]:
         """Before the first message and after the last one."""
+        interpreter.tune()
         try:
             await self._unless_stopped(self._reach_everything())
             async with AsyncExitStack() as beside:
@@ -162,14 +189,16 @@ class Worker:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
                 relaying = RelaySettings(self.settings.names.out)
-                self.relay = Relay(client, self.store, relaying, self.watching)
-                parts = (
+                self.relay = Relay(client, self.store, relaying, self.watching, self.processor.owns)
+                parts = [
                     self.relay.run(),
                     self.scheduler.run(),
                     self.signer.run(),
                     self.orders.run(),
-                )
+                ]
                 self._tasks = [self._part(each) for each in parts]
+                if self.keeper is not None:
+                    self._keeping = [self._part(self.keeper.run())]
                 log.info(
                     "worker_started",
                     policy=self.processor.shelf.current.digest[:12],
@@ -183,13 +212,26 @@ class Worker:
 
     async def _reach_everything(self) -> None:
         await reach("database", self.store.open)
-        await reach("ownership", self.processor.start)
-        await reach("policies", self._tell_policies)
+        if self.keeper is None:
+            await reach("ownership", self._claim)
+        else:
+            await reach("ownership", self.keeper.join)
         await reach("broker", self.broker.connect)
         self.client = self.broker.config.connection_state.connection
         harden(self.client)
-        await reach("streams", self._declare)
-        await reach("consumer", self._take_over)
+        await reach("streams", self._own)
+        await reach("policies", self._tell_policies)
+
+    async def _claim(self) -> None:
+        """Become the only owner. Whoever was it finds out at its next commit."""
+        self._epoch = await self.store.claim(this_process().name)
+
+    async def _own(self) -> None:
+        """Begin to own: the share of several workers, or everything."""
+        if self.keeper is None:
+            await self.holding.move(Share(1, self._epoch, {0: self._epoch}))
+        else:
+            await self.keeper.look()
 
     async def _tell_policies(self) -> None:
         """A policy goes into force by adoption, never by a restart: say who is under another."""
@@ -231,6 +273,8 @@ class Worker:
 
         This runs while the broker is still connected.
         """
+        if self.keeper is not None:
+            await self.keeper.settle()
         await self.intake.stop()
         self.scheduler.stop()
         self.signer.stop()
@@ -240,18 +284,25 @@ class Worker:
             if not self._tasks[0].done():
                 await self.relay.drain(GRACE)
             self.relay.stop()
-        await asyncio.wait(self._tasks, timeout=GRACE)
+        if self.keeper is not None:
+            await self.keeper.leave()
+        await asyncio.wait([*self._tasks, *self._keeping], timeout=GRACE)
 
-    async def _declare(self) -> None:
-        stream = self.broker.config.connection_state.stream
-        await declare(stream, self.settings.names, self.settings.limits)
-        await declare_subscribers(stream, self.settings.names, self.settings.subscribed)
+    def _stream(self) -> JetStreamContext:
+        js: JetStreamContext = self.broker.config.connection_state.stream
+        return js
 
-    async def _take_over(self) -> None:
-        js = self.broker.config.connection_state.stream
-        await take_over(js, self.settings.names)
-        stream = await js.stream_info(self.settings.names.events)
-        self.processor.stream = str(stream.created)
+    def _connected(self) -> bool:
+        return self.client is not None and self.client.is_connected
+
+    async def _check(self) -> None:
+        """See again what this worker owns."""
+        if self.keeper is not None:
+            await self.keeper.look()
+
+    def _moved(self) -> None:
+        if self.relay is not None:
+            self.relay.rescan()
 
     def _count(self, outcome: Outcome, messages: "Sequence[Msg]" = ()) -> None:
         totals = self.totals
@@ -263,8 +314,11 @@ class Worker:
         self._wake_relay()
 
     def _replaced(self) -> None:
-        """Another worker owns the database: this one must end, and say so."""
-        self._give_up(StaleOwnerError("another worker took over this database"))
+        """Another worker owns what was ours; if that is everything, this one ends and says so."""
+        if self.keeper is not None:
+            self.keeper.wake()
+        else:
+            self._give_up(StaleOwnerError("another worker took over this database"))
 
     async def _say(self, messages: "Sequence[OutboxRow]") -> None:
         await self.processor.say(messages)

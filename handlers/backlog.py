@@ -1,6 +1,7 @@
 """Outbox rows that wait in memory: which may go next, and which subjects are stuck."""
 
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 
@@ -39,8 +40,8 @@ class Backlog:
         return bool(self._ready)
 
     def add(self, row: OutboxRow) -> None:
-        """Append a row to its chain, unless its subject is stuck."""
-        if row.subject in self.stuck:
+        """Append a row to its chain, unless it is there or its subject is stuck."""
+        if row.subject in self.stuck or row.position in self._recorded:
             return
         key = _key(row)
         if key not in self._chains:
@@ -85,8 +86,8 @@ class Backlog:
             chain = self._chains[key]
             held = 0 if key in self._ready else 1  # the first row is under way
             kept = [row for place, row in enumerate(chain) if place < held or row.id == but]
-            for row in set(chain) - set(kept):
-                del self._recorded[row.position]
+            for position in {row.position for row in chain} - {row.position for row in kept}:
+                del self._recorded[position]
             self._chains[key] = deque(kept)
             if not kept:
                 del self._chains[key]
@@ -96,6 +97,18 @@ class Backlog:
             for chain in self._chains.values()
             for row in chain
         )
+
+    def keep(self, owns: Callable[[str], bool]) -> None:
+        """Let go of other patients' chains, but for a first row that is under way."""
+        ready = set(self._ready)
+        for key, chain in list(self._chains.items()):
+            if owns(chain[0].patient):
+                continue
+            while len(chain) > (key not in ready):
+                del self._recorded[chain.pop().position]
+            if not chain:
+                del self._chains[key]
+        self._ready = deque(key for key in self._ready if key in self._chains)
 
     def stick(self, row: OutboxRow) -> None:
         """Leave this row and the later ones of its subject in the store."""

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 FIRST_PAUSE: Final = 0.2  # seconds
 LAST_PAUSE: Final = 5.0
+PING_EVERY: Final = 3  # seconds
 FINAL: Final = (SchemaBehindError, SchemaAheadError, StoreCorruptError)  # no waiting mends these
 
 
@@ -45,6 +46,9 @@ def connect_options(settings: Settings, url: str) -> dict[str, Any]:
         "max_reconnect_attempts": -1,  # the library's default of 60 would end in silence
         "reconnect_time_wait": 0.5,
         "connect_timeout": 5,
+        # A line that fell silent is given up after three of these. The library's default of two
+        # minutes would leave a worker deaf for six, behind a firewall that forgot it.
+        "ping_interval": PING_EVERY,
         "error_cb": _report,
         "disconnected_cb": _disconnected,
         "reconnected_cb": _reconnected,

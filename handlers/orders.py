@@ -11,6 +11,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
 from handlers.streams import StreamNames
+from pathway import adoption
 from pathway.adoption import Adopting
 from pathway.batch import Outcome
 from pathway.erasure import message_id
@@ -28,27 +29,29 @@ ADOPTED_AT_ONCE: Final = 200  # patients put under another policy in one commit
 
 
 class Orders:
-    """Carries orders out, one after another; `run` in a task.
+    """Carries orders about this worker's patients out, one after another; `run` in a task.
 
     An order that cannot be carried out now waits, and does not hold up the others.
 
-    `forget` is told of a patient of whom nothing may be held or sent any more but one message,
-    by its id; it returns whether that is so.
+    `replaced` is told when another worker took over, `forget` of a patient of whom nothing may be
+    held or sent any more but one message, by its id; it returns whether that is so.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it has to tell
         self,
         processor: Processor,
         names: StreamNames,
         stream: Callable[[], JetStreamContext],
         forget: Callable[[str, str], bool],
         committed: Callable[[Outcome], None],
+        replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
         self._names = names
         self._stream = stream
         self._forget = forget
         self._committed = committed
+        self._replaced = replaced
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -56,7 +59,7 @@ class Orders:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Carry out what is ordered until stopped. Raises StaleOwnerError."""
+        """Carry out what is ordered until stopped."""
         while not self._stopping.is_set():
             orders: list[Order] = []
             done = await self._tried(self._look(orders))
@@ -69,11 +72,11 @@ class Orders:
                     await self._stopping.wait()
 
     async def _tried(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether it could be done; if not, it is tried again. Raises StaleOwnerError."""
+        """Whether it could be done; if not, it is tried again."""
         try:
             await work
         except StaleOwnerError:
-            raise
+            self._replaced()
         except StoreError as error:
             log.warning("orders_wait", code=error.code)
         except (APIError, nats.errors.Error, TimeoutError, OSError) as error:
@@ -89,7 +92,7 @@ class Orders:
 
     async def _begin(self, order: Order) -> None:
         """The one commit from which an order stands."""
-        if order.state != OrderState.OPEN:
+        if order.state != OrderState.OPEN or not self._processor.owns(order.patient):
             return
         log.info("order", order=order.id, kind=order.kind, patient=order.patient)
         if order.kind == "erase":
@@ -106,7 +109,7 @@ class Orders:
             return
         if kept.kind == "adopt":
             await self._adopt(kept)
-        else:
+        elif self._processor.owns(kept.patient):
             await self._erase(kept)
 
     async def _erase(self, order: Order) -> None:
@@ -116,23 +119,33 @@ class Orders:
         log.info("patient_erased", patient=order.patient)
 
     async def _adopt(self, order: Order) -> None:
-        """Patient by patient, some at a time, so that events go on between."""
-        store, count, chosen = self._processor.store, 0, Adopting.of(order).patients
+        """Patient by patient, some at a time, so that events go on between.
+
+        Every worker sees to its own patients; the one whose order it is, to the end of it.
+        """
+        store, mine = self._processor.store, self._processor.owns(order.patient)
+        count, left, chosen = 0, 0, Adopting.of(order).patients
         patients = store.patient_keys() if chosen is None else _each(chosen)
         async for some in _some(patients):
             if self._stopping.is_set():
                 return  # the next worker goes on
-            self._committed(await self._processor.adopt(order, some))
-            count += len(some)
-        await store.finish(order.id)
-        log.info("policy_adopted", order=order.id, patients=count)
+            lacking = await adoption.lacking(store, order, some)
+            if own := [each for each in lacking if self._processor.owns(each)]:
+                self._committed(await self._processor.adopt(order, own))
+                lacking = await adoption.lacking(store, order, lacking)
+            count += len(own)
+            left += sum(not self._processor.owns(each) for each in lacking)
+        if mine and not left:
+            await store.finish(order.id)
+            log.info("policy_adopted", order=order.id, patients=count)
 
     async def _erase_at_broker(self, patient: str) -> None:
         """Once the erasure is told, overwrite every other message about the patient."""
         await self._told(patient)
-        names, told = self._names, message_id(patient)
-        await self._overwrite(names.events, f"{names.prefix}.events.*.*.{patient}", None)
-        await self._overwrite(names.out, f"{names.prefix}.out.*.{patient}", told)
+        names = self._names
+        for subject in names.layout().about(patient):
+            await self._overwrite(names.events, subject, None)
+        await self._overwrite(names.out, f"{names.prefix}.out.*.{patient}", message_id(patient))
 
     async def _told(self, patient: str) -> None:
         """Wait until the erasure is told and nothing else of the patient is on its way out.

@@ -6,9 +6,9 @@ single event is handled in about a millisecond, a flood in batches of `batch_siz
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import nats.errors
@@ -28,31 +28,23 @@ from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig
 
-from handlers.standing_pull import StandingPull
+from handlers.intake import Intake, Source, hand_back
 
 if TYPE_CHECKING:
     from faststream.nats.configs import NatsBrokerConfig
 
 log = structlog.get_logger()
 
-FIRST_RETRY, LAST_RETRY = 0.05, 5.0  # seconds; back-off while the consumer cannot be reached
+STREAM = "events"  # FastStream wants a name; each source says which stream it is in
 FIRST_DELAY, LAST_DELAY = 1.0, 10.0  # seconds; well below ack_wait, or the queue would expire
+
+IN_HAND = 2  # batches at once: one is committed, one prepared
 
 Handler = Callable[[list[Msg]], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The durable consumer to read from; `declare` creates it again should it vanish."""
-
-    stream: str
-    durable: str
-    subject: str
-    declare: Callable[[], Awaitable[None]]
-
-
 class StandingPullSubscriber(BatchPullStreamSubscriber):
-    """Hands batches to the handler one at a time, each as soon as anything has arrived.
+    """Hands batches to the handler in turn, each as soon as anything has arrived.
 
     What the handler leaves unacknowledged, by an exception or otherwise, is handed back to the
     broker with a delay that grows while batches keep failing; nothing waits for `ack_wait`.
@@ -63,31 +55,45 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         config: NatsSubscriberConfig,
         specification: NatsSubscriberSpecification,
         calls: CallsCollection[list[Msg]],
-        source: Source,
         batch_size: int,
     ) -> None:
         super().__init__(
             config,
             specification,
             calls,
-            stream=JStream(source.stream, declare=False),
+            stream=JStream(STREAM, declare=False),
             pull_sub=PullSub(batch_size=batch_size, batch=True),
         )
         # The handler wants the messages as they came: no parsing, no decoding here.
         self._parser = _parse
         self._decoder = _undecoded
-        self._source = source
-        self._pull: StandingPull | None = None
-        self._in_hand: list[Msg] = []
+        self._sources: Sequence[Source] = ()
+        self._intake: Intake | None = None
+        self._in_hand: dict[asyncio.Task[None], list[Msg]] = {}
+        self._departed = True  # the batch begun last needs the handler no more
+        self._room = asyncio.Event()
+        self._rest_until = 0.0  # on the monotonic clock, after a batch that came to nothing
         self._failures = 0  # batches in a row that came to nothing
         self.handed_back = 0  # batches that did, in all
-        self._recoveries = 0  # in a row, with no message in between
         self._stopping = asyncio.Event()
+        self._turn = asyncio.Lock()  # held while a batch is begun, and while sources change
+
+    async def read_from(self, sources: Sequence[Source]) -> None:
+        """Read from these consumers and no others, once the batch in hand is done.
+
+        What came from others and was not started goes back to the broker.
+        """
+        self._sources = sources
+        if self._intake is not None:
+            async with self._turn:
+                if self._in_hand:
+                    await asyncio.wait(self._in_hand)
+                await hand_back(await self._intake.read_from(sources))
 
     @property
     def trouble(self) -> str | None:
         """Why nothing comes in, or comes to nothing: a stable code."""
-        if self._pull is not None and self._pull.lost:
+        if self._intake is not None and self._intake.lost:
             return "pull_ended"
         return "batch_handed_back" if self._failures else None
 
@@ -95,66 +101,85 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         """Finish the batch in hand, and hand back what was fetched but not started."""
         self.running = False
         self._stopping.set()
-        pull, self._pull = self._pull, None
-        if pull is not None:
-            await pull.close()
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            await intake.close()
         await super().stop()
-        if pull is not None:
-            await _hand_back([*self._in_hand, *pull.take()])
-            self._in_hand = []
+        if intake is not None:
+            in_hand = [message for batch in self._in_hand.values() for message in batch]
+            for task in self._in_hand:
+                task.cancel()
+            await hand_back([*in_hand, *intake.take()])
 
     async def _create_subscription(self) -> None:
-        if self._pull is not None:
+        if self._intake is not None:
             return
         self._stopping.clear()
-        self._pull = StandingPull(
-            self.connection,
-            self._source.stream,
-            self._source.durable,
-            window=2 * self.pull_sub.batch_size,
-        )
-        await self._pull.open()
+        self._make_room()
+        self._intake = Intake(self.connection, window=2 * self.pull_sub.batch_size)
+        await self._intake.read_from(self._sources)
         self.add_task(self._consume_pull)
 
     async def _consume_pull(self) -> None:
-        while self.running and (pull := self._pull) is not None:
-            if pull.lost:
-                await self._recover(pull)
-            await pull.renew()
-            if not (batch := pull.take(self.pull_sub.batch_size)):
-                await pull.wait()
-                continue
-            self._in_hand, self._recoveries = batch, 0
-            await pull.renew()  # the next batch travels while this one is handled
-            await self.consume(batch)
-            await self._settle(batch)
+        while self.running and (intake := self._intake) is not None:
+            await intake.recover()
+            await self._room.wait()
+            if (rest := self._rest_until - time.monotonic()) > 0:
+                await self._pause(rest)
+            async with self._turn:
+                begun = await self._begin(intake)
+            if not begun:
+                await intake.wait()
+
+    async def _begin(self, intake: Intake) -> bool:
+        """Begin with what has arrived; False if there was nothing."""
+        await intake.renew()
+        if not (batch := intake.take(self.pull_sub.batch_size)):
+            return False
+        self._departed = False
+        task = asyncio.create_task(self._handle(batch))
+        self._in_hand[task] = batch
+        task.add_done_callback(self._done)
+        self._make_room()
+        await intake.renew()  # the next batch travels while this one is handled
+        return True
+
+    def depart(self) -> None:
+        """Say that the batch begun last has all it needs, so that the next one may be begun.
+
+        At most two are in hand: while the first is being committed, the second is prepared.
+        """
+        self._departed = True
+        self._make_room()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if task is next(reversed(self._in_hand), None):
+            self._departed = True
+        self._in_hand.pop(task, None)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._departed and len(self._in_hand) < IN_HAND:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _handle(self, batch: list[Msg]) -> None:
+        await self.consume(batch)
+        await self._settle(batch)
 
     async def _settle(self, batch: list[Msg]) -> None:
         """Hand back what the handler left, and give whatever ails it time to heal."""
         left = [message for message in batch if not message.is_acked]
         if not left:
-            self._in_hand, self._failures = [], 0
+            self._failures = 0
             return
         delay = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
         self._failures += 1
         self.handed_back += 1
         log.error("batch_handed_back", messages=len(left), delay=delay, failures=self._failures)
-        await _hand_back(left, delay)
-        self._in_hand = []
-        await self._pause(delay)
-
-    async def _recover(self, pull: StandingPull) -> None:
-        """Declare the consumer again until the broker lets us, then ask anew."""
-        log.warning("pull_ended", reason=pull.lost, stream=self._source.stream)
-        while self.running and pull.lost:
-            await self._pause(min(LAST_RETRY, FIRST_RETRY * 2**self._recoveries))
-            self._recoveries = min(self._recoveries + 1, 16)
-            try:
-                await self._source.declare()
-            except Exception as error:  # noqa: BLE001 - whatever it is, only trying again helps
-                log.warning("consumer_unavailable", error=str(error) or type(error).__name__)
-            else:
-                pull.reset()
+        self._rest_until = time.monotonic() + delay
+        await hand_back(left, delay)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -165,14 +190,15 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
 def subscribe(
     broker: NatsBroker,
     handler: Handler,
-    source: Source,
+    subject: str,
     *,
     batch_size: int = 512,
     description: str | None = None,
 ) -> StandingPullSubscriber:
     """Register a batch handler with the broker; it acknowledges by `acknowledge`.
 
-    The durable consumer must exist by the time the broker starts.
+    What it reads from is told by `read_from`. `subject` is for the description alone: what is
+    published.
     """
     outer = cast("NatsBrokerConfig", broker.config)
     calls = CallsCollection[list[Msg]]()
@@ -180,17 +206,17 @@ def subscribe(
         _outer_config=outer,
         calls=calls,
         specification_config=NatsSubscriberSpecificationConfig(
-            subject=source.subject, queue=None, title_=None, description_=description
+            subject=subject, queue=None, title_=None, description_=description
         ),
     )
     config = NatsSubscriberConfig(
-        subject=source.subject,
+        subject=subject,
         sub_config=ConsumerConfig(),
         no_reply=True,
         _outer_config=outer,
         _ack_policy=AckPolicy.MANUAL,
     )
-    subscriber = StandingPullSubscriber(config, specification, calls, source, batch_size)
+    subscriber = StandingPullSubscriber(config, specification, calls, batch_size)
     Registrator.subscriber(broker, subscriber)
     subscriber(_receiving(handler))
     return subscriber
@@ -201,19 +227,27 @@ async def acknowledge(messages: Iterable[Msg]) -> None:
 
     A lost acknowledgement is harmless: the event comes again and is recognized as a duplicate.
     """
+    done = [message for message in messages if message.reply]
     try:
-        for message in messages:
-            await message.ack()
+        if done and done[0]._client.is_connected:  # noqa: SLF001 - see below
+            await _acknowledge_at_once(done)
+        else:
+            for message in done:
+                await message.ack()
     except nats.errors.Error as error:
         log.warning("acknowledge_failed", error=str(error) or type(error).__name__)
 
 
-async def _hand_back(messages: Iterable[Msg], delay: float | None = None) -> None:
-    """Give messages back for redelivery; without a connection they return after ack_wait."""
-    with suppress(nats.errors.Error):
-        for message in messages:
-            if not message.is_acked:
-                await message.nak(delay)
+async def _acknowledge_at_once(messages: list[Msg]) -> None:
+    """What `ack` would send for each, as one piece: a batch costs a tenth of so many publishes.
+
+    The library has no public way to send more than one message; the protocol's line is stable.
+    """
+    client = messages[0]._client  # noqa: SLF001
+    await client._send_command(b"".join(f"PUB {m.reply}  0\r\n\r\n".encode() for m in messages))  # noqa: SLF001
+    await client._flush_pending()  # noqa: SLF001
+    for message in messages:
+        message._ackd = True  # noqa: SLF001
 
 
 def _receiving(handler: Handler) -> Callable[[Any], Awaitable[None]]:

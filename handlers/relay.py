@@ -7,7 +7,7 @@ however long ago it was stored.
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,7 +67,10 @@ class RelaySettings:
 
 
 class Relay:
-    """Publishes what the store holds unpublished; `run` in a task, `notify` after each commit."""
+    """Publishes what the store holds unpublished; `run` in a task, `notify` after each commit.
+
+    It sends only messages about patients (`_`: nobody) whom it owns; `rescan` when that changes.
+    """
 
     def __init__(
         self,
@@ -75,11 +78,13 @@ class Relay:
         outbox: Outbox,
         settings: RelaySettings,
         watch: Watch | None = None,
+        owns: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._client = client
         self._watch = watch
         self._outbox = outbox
         self._settings = settings
+        self._owns = owns
         self._heads = ChainHeads(client.jetstream(timeout=settings.ack_timeout), settings.stream)
         self._publisher = Publisher(client, self._settle, settings.ack_timeout)
         self._backlog = Backlog()
@@ -87,6 +92,7 @@ class Relay:
         self._acknowledged: list[int] = []
         self._cursor = 0
         self._more = True  # the store may hold rows after the cursor
+        self._rescan_wanted = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._stopping = False
@@ -125,6 +131,11 @@ class Relay:
         False while something else of them is under way: ask again.
         """
         return self._backlog.forget(patient, but)
+
+    def rescan(self) -> None:
+        """Look at the whole outbox again: what this relay owns has changed."""
+        self._rescan_wanted = True
+        self.notify()
 
     def stop(self) -> None:
         """Ask `run` to end after what is under way."""
@@ -219,7 +230,11 @@ class Relay:
 
     async def _load(self) -> None:
         """Read the next page when there is room; when idle, now and then, from the start."""
-        if self._at_rest and time.monotonic() >= self._scanned_at + self._settings.rescan_every:
+        overdue = time.monotonic() >= self._scanned_at + self._settings.rescan_every
+        if self._rescan_wanted:
+            await self._mark()  # or what the broker has would be read once more
+            self._backlog.keep(self._owns)
+        if self._rescan_wanted or (self._at_rest and overdue):
             self._rescan()
         if self._at_rest and time.monotonic() >= self._looked_at + self._settings.look_every:
             self._more = True
@@ -238,12 +253,15 @@ class Relay:
     def _rescan(self) -> None:
         """Begin again at the first unpublished row: another try for those that were stuck, too."""
         self._scanned_at = time.monotonic()
+        self._rescan_wanted = False
         self._cursor = 0
         self._more = True
         self._backlog.stuck.clear()
 
     def _add(self, row: OutboxRow) -> None:
         self._cursor = row.position
+        if not self._owns(row.patient):
+            return
         if len(row.body) + HEADER_ROOM > self._client.max_payload:
             self._backlog.stick(row)
         else:

@@ -16,7 +16,7 @@ import structlog
 from handlers.clocks import Clock
 from pathway.batch import Outcome
 from pathway.process import Processor
-from pathway.store.base import StaleOwnerError, StoreError
+from pathway.store.base import BEFORE_ALL, StaleOwnerError, StoreError
 
 log = structlog.get_logger()
 
@@ -26,9 +26,9 @@ RETRY: Final = 2.0  # seconds, when the database does not answer
 
 
 class Scheduler:
-    """Advances the time of patients whose timers are due; `run` in a task.
+    """Advances the time of this worker's patients whose timers are due; `run` in a task.
 
-    `run` raises StaleOwnerError once another worker took over.
+    `replaced` is told when another worker took over.
     """
 
     def __init__(
@@ -37,11 +37,13 @@ class Scheduler:
         clock: Clock,
         settle: float,
         committed: Callable[[Outcome], None],
+        replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
         self._clock = clock
         self._settle = settle
         self._committed = committed
+        self._replaced = replaced
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -54,7 +56,8 @@ class Scheduler:
             try:
                 pause = await self._round()
             except StaleOwnerError:
-                raise
+                self._replaced()
+                pause = RETRY
             except StoreError as error:
                 log.warning("scheduler_waits", code=error.code)
                 pause = RETRY
@@ -65,7 +68,7 @@ class Scheduler:
     async def _round(self) -> float:
         """Advance one chunk of quiet patients; returns how long to rest, in seconds."""
         now = self._clock.now()
-        due = await self._processor.store.due(now, CHUNK)
+        due = await self._due(now)
         quiet_since = time.monotonic() - self._settle
         ready = [key for key in due if self._processor.touched(key) <= quiet_since]
         if ready:
@@ -73,6 +76,17 @@ class Scheduler:
             return 0.0
         if due:
             return min(self._settle / 4, LONGEST_SLEEP)
-        upcoming = await self._processor.store.next_due()
+        upcoming = await self._processor.store.next_due(now)
         wait = self._clock.seconds_until(upcoming) if upcoming is not None else None
         return LONGEST_SLEEP if wait is None else min(max(wait, 0.005), LONGEST_SLEEP)
+
+    async def _due(self, now: int) -> list[str]:
+        """A chunk of this worker's patients whose timers are due, the earliest first."""
+        own: list[str] = []
+        last = BEFORE_ALL
+        while page := await self._processor.store.due(now, CHUNK, last):
+            own += [patient for _, patient in page if self._processor.owns(patient)]
+            last = page[-1]
+            if len(own) >= CHUNK or len(page) < CHUNK:
+                break
+        return own[:CHUNK]

@@ -7,12 +7,13 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handlers.clocks import Clock, parse_clock
-from handlers.streams import StreamLimits, StreamNames
+from handlers.streams import ACK_WAIT, StreamLimits, StreamNames
 from handlers.subscribers import Subscribers
 from handlers.subscribers import parse as parse_subscribers
 from pathway.audit.errors import KeyFileError
 from pathway.audit.keyfiles import read_secret
 from pathway.batch import Terms
+from pathway.partitions import MOST
 from pathway.sources import Sources
 from schemas.instants import DAY
 
@@ -68,10 +69,16 @@ class Settings(BaseSettings):
     settle: float = Field(
         default=2.0, ge=0, description="seconds a patient must be quiet before timers fire"
     )
+    ack_wait: float = Field(
+        default=ACK_WAIT, ge=1, description="seconds until an unacknowledged event comes again"
+    )
     events_max_bytes: int | None = Field(default=None, ge=1)
     out_max_bytes: int | None = Field(default=None, ge=1)
     out_max_age_days: float = Field(default=30, gt=0)
     replicas: int | None = Field(default=None, ge=1, le=5)
+    partitions: int = Field(
+        default=8, ge=1, le=MOST, description="parts of the work; on SQLite there is one"
+    )
     board_token_file: Path | None = Field(default=None, description="a file that holds it, 0600")
     board_token: SecretStr | None = Field(default=None, validate_default=True, min_length=16)
     board_port: int | None = Field(

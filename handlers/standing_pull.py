@@ -19,23 +19,25 @@ EXPIRES = 30  # seconds a pull request stands
 HEARTBEAT = 1  # seconds between signs of life from the server while it has nothing for us
 SILENCE = 2.5  # seconds without any sign after which our requests count as lost
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # one request brings no more; far above one message
-WAKE = 0.25  # seconds between looks at the connection while nothing arrives
 DRAIN_TIMEOUT = 2.0  # seconds for the server to confirm that nothing more will come
 
 
 class StandingPull:
     """Pull requests kept standing at one durable consumer, and what they brought.
 
-    `window` bounds the messages asked for and those arrived but not taken, together.
+    `window` bounds the messages asked for and those arrived but not taken, together. `wake` is
+    set when anything arrived or changed.
     """
 
-    def __init__(self, client: Client, stream: str, durable: str, window: int) -> None:
+    def __init__(
+        self, client: Client, stream: str, durable: str, window: int, wake: asyncio.Event
+    ) -> None:
         self._client = client
         self._next = f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
         self._window = window
         self._inbox = client.new_inbox()
         self._arrived: deque[Msg] = deque()
-        self._wake = asyncio.Event()
+        self._wake = wake
         self._owed = 0  # messages that standing requests may still bring
         self._generation = 0  # tells the requests that count from those given up
         self._heard = time.monotonic()
@@ -49,7 +51,6 @@ class StandingPull:
 
     async def close(self) -> None:
         """Take no more: returns when all that the server had sent us has arrived."""
-        self.wake()
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             return
@@ -60,15 +61,16 @@ class StandingPull:
             else:
                 await subscription.unsubscribe()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived and were not taken."""
+        return len(self._arrived)
+
     def take(self, limit: int | None = None) -> list[Msg]:
         """Up to `limit` messages that have arrived, or all of them, in order."""
         arrived = self._arrived
         count = len(arrived) if limit is None else min(limit, len(arrived))
         return [arrived.popleft() for _ in range(count)]
-
-    def wake(self) -> None:
-        """End a `wait`."""
-        self._wake.set()
 
     def reset(self) -> None:
         """Count every standing request as gone, so that `renew` asks again."""
@@ -100,14 +102,8 @@ class StandingPull:
             self._next, json.dumps(request).encode(), reply=f"{self._inbox}.{self._generation}"
         )
 
-    async def wait(self) -> None:
-        """Return when something has arrived or changed, at the latest after a moment."""
-        if self._arrived or self.lost:
-            return
-        self._wake.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WAKE):
-                await self._wake.wait()
+    def listen(self) -> None:
+        """Notice that the server has been silent for too long."""
         if self._owed and time.monotonic() - self._heard > SILENCE:
             self.reset()
 

@@ -10,6 +10,7 @@ from nats.js.errors import APIError
 
 from handlers.streams import StreamError, StreamNames
 
+ACK_WAIT: Final = 5.0  # seconds until what a subscriber left unacknowledged comes again
 _ENTRY: Final = re.compile(r"([a-z][a-z0-9_]{0,31})=(\S+)")
 
 Subscribers = Mapping[str, tuple[str, ...]]
@@ -31,7 +32,8 @@ async def declare_subscribers(
 ) -> None:
     """Create or update a durable pull consumer of the outbound stream for each; from its start.
 
-    Raises StreamError.
+    It hands out the next message once the last is acknowledged: an interruption costs a
+    repetition, never the order of a chain. Raises StreamError.
     """
     for name, subjects in subscribers.items():
         one = subjects[0] if len(subjects) == 1 else None
@@ -39,6 +41,8 @@ async def declare_subscribers(
             name=name,
             durable_name=name,
             ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT,
+            max_ack_pending=1,
             filter_subject=one,
             filter_subjects=None if one else list(subjects),
         )

@@ -5,6 +5,7 @@ the instant from which it counts. Then each patient gets a fact, which acts at i
 effective order; what was said before is not judged again.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import msgspec
@@ -13,7 +14,7 @@ from pathway.audit.entry import policy_entry
 from pathway.audit.public import PolicyReference
 from pathway.erasure import RefusedError
 from pathway.policy import Policy, PolicyError, load
-from pathway.store.base import AuditRow, Commit, Order, OrderState
+from pathway.store.base import AuditRow, Commit, Order, OrderState, Store
 from schemas import inbound
 from schemas.envelope import Rejected
 from schemas.inbound import Event
@@ -93,3 +94,17 @@ def fact(order: Order, policy: Policy, patient: str) -> Event:
         digest=policy.digest,
         signed_by=said.signed_by,
     )
+
+
+async def lacking(store: Store, order: Order, patients: Iterable[str]) -> list[str]:
+    """Those of the patients who are not under the policy by this order yet; none of the erased."""
+    policy = Adopting.of(order).policy
+    facts = {(each.source, each.id): each.patient for each in _facts(order, policy, patients)}
+    known = await store.known(facts)
+    left = [patient for name, patient in facts.items() if name not in known]
+    keys = await store.keys(left) if left else {}
+    return [patient for patient in left if keys.get(patient)]
+
+
+def _facts(order: Order, policy: Policy, patients: Iterable[str]) -> Iterator[Event]:
+    return (fact(order, policy, each) for each in patients)

@@ -28,6 +28,7 @@ class Outcome:
 
     Attributes:
         failed: stream sequences that must be delivered again; nothing of them was committed.
+        strays: stream sequences of events about other workers' patients; nothing was done.
         types: events applied by type, our own (that time has passed) included.
         repeated: duplicates by type.
         reasons: parked messages by reason.
@@ -42,6 +43,7 @@ class Outcome:
     late: int = 0
     outbox: list[OutboxRow] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
+    strays: list[int] = field(default_factory=list)
     types: Counter[str] = field(default_factory=Counter)
     repeated: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)

@@ -57,11 +57,6 @@ class Chart:
             chains=dump_chains(self.chains),
         )
 
-    @property
-    def where(self) -> outbound.Current:
-        """Where the patient stands."""
-        return outbound.Current(state=self.snapshot.record.state, since=self.snapshot.record.since)
-
 
 @dataclass(slots=True)
 class Advance:
@@ -88,18 +83,25 @@ def can_extend(chart: Chart, events: Sequence[Event], known: set[tuple[str, str]
     facts = [event for event in events if not isinstance(event.data, TimeAdvanced)]
     if not chart.current_engine or (facts and not follows(chart.snapshot, facts[0])):
         return False
-    identities = {fact.identity for fact in facts}
-    if len(identities) < len(facts) or any((chart.patient, each) in known for each in identities):
+    if len(facts) > 1 and len({fact.identity for fact in facts}) < len(facts):
         return False
-    standing_alerts = {alert.id for alert in chart.snapshot.alerts.values()}
-    for fact in facts:
-        if fact.type == "care.event.retracted.v1" or ref(fact) in chart.snapshot.awaited:
-            return False
-        if isinstance(fact.data, AlertClosed) and fact.data.alert_id not in standing_alerts:
-            return False  # perhaps an alert that only the ledger knows
-        if isinstance(fact.data, DecisionRecorded) and fact.data.override:
-            return False  # perhaps it restores what was contradicted, as only the ledger knows
-    return True
+    return not any(
+        (chart.patient, fact.identity) in known or _looks_back(chart.snapshot, fact)
+        for fact in facts
+    )
+
+
+def _looks_back(snapshot: Snapshot, fact: Event) -> bool:
+    """May this fact change what was said before?"""
+    if fact.type == "care.event.retracted.v1":
+        return True
+    if snapshot.awaited and ref(fact) in snapshot.awaited:
+        return True
+    data = fact.data
+    if isinstance(data, AlertClosed):  # perhaps one that only the ledger knows
+        return all(alert.id != data.alert_id for alert in snapshot.alerts.values())
+    # Perhaps it restores what was contradicted, as only the ledger knows.
+    return isinstance(data, DecisionRecorded) and data.override is not None
 
 
 def advance(
@@ -136,7 +138,7 @@ def speak(  # noqa: PLR0913 - what a unit of emission needs
         prefix,
         recorded_at,
         policies,
-        chart.where,
+        (chart.snapshot.record.state, chart.snapshot.record.since),
         ledger,
         chart.chains,
         advanced.truth,

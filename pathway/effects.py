@@ -2,6 +2,7 @@
 
 import uuid
 from hashlib import sha1
+from itertools import chain
 from typing import Any, Final, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from pathway.record import Cause, Ref
 Kind = Literal["transition", "recommendation", "alert"]
 Resolution = Literal["confirmed", "declined", "withdrawn", "cleared", "closed"]
 NAMESPACE: Final = uuid.UUID("6f1b8d0e-6c0a-5d57-9f0e-0c1d3b6a2f45")
+_NAMESPACE: Final = NAMESPACE.bytes
 
 _encode = msgspec.json.Encoder().encode
 
@@ -73,7 +75,7 @@ def stable_id(patient: str, key: str, *more: str | int) -> str:
     Made from RFC 9562 directly: the library's `uuid5` takes three times as long.
     """
     name = _encode([patient, key, *more])
-    raw = bytearray(sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
+    raw = bytearray(sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
     raw[6] = raw[6] & 0x0F | 0x50  # version 5
     raw[8] = raw[8] & 0x3F | 0x80  # variant
     text = raw.hex()
@@ -82,4 +84,7 @@ def stable_id(patient: str, key: str, *more: str | int) -> str:
 
 def merged(*groups: tuple[Ref, ...]) -> tuple[Ref, ...]:
     """References without repetition, in the order of first mention."""
-    return tuple(dict.fromkeys(ref for group in groups for ref in group))
+    some = [group for group in groups if group]
+    if not some or some.count(some[0]) == len(some):
+        return tuple(dict.fromkeys(some[0])) if some else ()
+    return tuple(dict.fromkeys(chain.from_iterable(some)))

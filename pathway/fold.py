@@ -160,9 +160,10 @@ def _settle(case: Case) -> None:
 def _fire_timers(case: Case, until: int) -> None:
     dues = case.snapshot.dues
     while dues:
-        due, timer = min((due, timer) for timer, due in dues.items())
+        due = min(dues.values())
         if due > until:
             return
+        timer = min(timer for timer, at in dues.items() if at == due)
         del dues[timer]
         case.snapshot.last_timer = max(case.snapshot.last_timer, due)  # one may be set for the past
         case.cause = Cause(("timer", timer, due), due, ())
@@ -175,7 +176,7 @@ def _fire(case: Case, timer: str) -> None:
     kind, _, name = timer.partition(":")
     match kind:
         case "rule":
-            judgment.judge_rule(case, case.policy.rule(name))
+            judgment.ask(case, case.policy.rule(name).question)
         case "overdue":
             alerts.remind(case, name)
         case "decline":

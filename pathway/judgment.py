@@ -4,7 +4,7 @@ from pathway import alerts
 from pathway.case import Case
 from pathway.effects import Resolution, key_of, merged, stable_id
 from pathway.machine import compiled
-from pathway.policy import OPEN_STATES, Policy, Rule
+from pathway.policy import OPEN_STATES, Policy, Question, Rule
 from pathway.record import Decline, Hold, Snapshot, StandingRecommendation
 
 ALL = "all"
@@ -22,22 +22,27 @@ def judge(case: Case) -> None:
     """Judge every rule that reads what was touched, until nothing changes any more."""
     while case.touched:
         topics, case.touched = case.touched, set()
-        for rule in case.policy.rules_reading(case.record.state, topics):
-            judge_rule(case, rule)
+        for question in case.policy.questions(case.record.state, topics):
+            ask(case, question)
 
 
-def judge_rule(case: Case, rule: Rule) -> None:
+def ask(case: Case, question: Question) -> None:
     """Judge one rule, and set the timer for when time alone may change the answer."""
-    value, due = rule.outlook(case.view)
+    rule, rule_id, timer, test, outlook = question
+    snapshot, due = case.snapshot, None
+    if timer is None:
+        value = test(case.view)
+    else:
+        value, due = outlook(case.view)
     if value:
-        if rule.id not in case.snapshot.holds:
+        if rule_id not in snapshot.holds:
             _rise(case, rule)
-    elif rule.id in case.snapshot.holds:
-        fall(case, rule.id)
-    if due is not None:
-        case.snapshot.dues[rule.timer] = due
-    elif rule.timed:
-        case.snapshot.dues.pop(rule.timer, None)
+    elif rule_id in snapshot.holds:
+        fall(case, rule_id)
+    if due is not None and timer is not None:
+        snapshot.dues[timer] = due
+    elif timer is not None:
+        snapshot.dues.pop(timer, None)
 
 
 def _rise(case: Case, rule: Rule) -> None:
@@ -98,12 +103,15 @@ def recommend(case: Case) -> None:
 def foremost(case: Case) -> Rule | None:
     """The rule that is to stand; of equals the one that stands already, then policy order."""
     policy, standing = case.policy, case.snapshot.recommendation
+    choice = candidates(policy, case.snapshot)
+    if len(choice) < 2:  # noqa: PLR2004 - nothing to choose from
+        return choice[0] if choice else None
     stands = (standing.rule, standing.to) if standing else None
 
     def place(rule: Rule) -> tuple[tuple[bool, int], bool]:
         return rank(policy, rule), (rule.id, rule.to) == stands
 
-    return max(candidates(policy, case.snapshot), key=place, default=None)  # the first of equals
+    return max(choice, key=place)  # the first of equals
 
 
 def rank(policy: Policy, rule: Rule) -> tuple[bool, int]:
@@ -116,13 +124,16 @@ def candidates(policy: Policy, snapshot: Snapshot) -> list[Rule]:
     state = snapshot.record.state
     if state not in OPEN_STATES:
         return []
+    holding = [rule for rule in policy.recommending(state) if rule.id in snapshot.holds]
+    if not holding:
+        return []
     urgent = any(alert.severity == "urgent" for alert in snapshot.alerts.values())
     declined = {(decline.rule, decline.to) for decline in snapshot.declines}
     found = []
-    for rule in policy.recommending(state):
+    for rule in holding:
         silent = (rule.id, rule.to) in declined
         unsafe = urgent and policy.is_lower(state, rule.to or "")
-        if rule.id in snapshot.holds and not silent and not unsafe and _legal(policy, state, rule):
+        if not silent and not unsafe and _legal(policy, state, rule):
             found.append(rule)
     return found
 

@@ -8,7 +8,7 @@ told, oldest first. Nothing that was said is ever unsaid silently.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -28,7 +28,7 @@ from pathway.contradiction import (
 from pathway.effects import Effect, Ended, Raised, Resolution, Said, stable_id
 from pathway.store.base import LedgerRow, OutboxRow
 from schemas import outbound
-from schemas.instants import DAY
+from schemas.instants import DAY, format_again, format_instant
 
 LATE: Final = DAY  # effective longer than this before it was recorded
 STANDING, ENDED, WITHDRAWN = "standing", "ended", "withdrawn"
@@ -84,14 +84,14 @@ class Speech:
         ledger: rows by effect key; all of the patient's if `truth` is given, else at least
             those of the keys that the effects name. Updated in place.
         chains: heads of the patient's chains; updated in place.
-        current: where the patient stands after the commit.
+        current: state and since when, after the commit.
     """
 
     patient: str
     prefix: str
     recorded_at: int
     policies: Mapping[str, outbound.PolicyReference]
-    current: outbound.Current
+    current: tuple[str | None, int | None]
     ledger: dict[str, LedgerRow]
     chains: Chains
     truth: Truth | None = None
@@ -160,26 +160,27 @@ class Speech:
         message_id = stable_id(self.patient, key, revision, verb)
         chain = self.chains.setdefault(kind, Chain())
         chain.sequence += 1
-        common = {
+        recorded_at = format_again(self.recorded_at)
+        data: dict[str, object] = {
             "episode": said.episode,
             "sequence": chain.sequence,
             "previous": chain.previous,
-            "effective_at": when.at,
-            "recorded_at": self.recorded_at,
+            "effective_at": format_instant(when.at),
+            "recorded_at": recorded_at,
             "late": self.recorded_at - when.at > LATE,
-            "causes": tuple(outbound.Reference(source=s, id=i) for s, i in when.causes),
-            "policy": self.policies[said.policy],
+            "causes": [{"source": source, "id": id_} for source, id_ in when.causes],
+            "policy": vars(self.policies[said.policy]),
         }
-        form: Any
-        form, data = _data(kind, verb, said, common, self.current, row)
-        message = form(
-            id=message_id,
-            source=f"/{self.prefix}/pathway",
-            subject=self.patient,
-            time=self.recorded_at,
-            data=data,
-        )
-        body = outbound.encode(message)
+        if kind == "transition" and verb != "raised":
+            data["supersedes"] = row.message_id if row else ""
+        else:
+            data |= said.said
+        if kind == "transition":
+            data["current"] = self._current()
+        elif verb != "raised":
+            data["resolution"] = verb
+        form = FORMS[kind][verb != "raised"]
+        body = outbound.chained(form, message_id, self.prefix, self.patient, recorded_at, data)
         chain.previous = hashlib.sha256(body).hexdigest()
         subject = f"{self.prefix}.out.{kind}.{self.patient}"
         self.messages.append(
@@ -187,6 +188,10 @@ class Speech:
         )
         self.told.append(Told(message_id, kind, verb, when, said.said))
         return revision, message_id
+
+    def _current(self) -> dict[str, str | None]:
+        state, since = self.current
+        return {"state": state, "since": None if since is None else format_instant(since)}
 
     # -- after a refold --------------------------------------------------------------------------
 
@@ -258,37 +263,9 @@ def _end_of(effect: Ended) -> bytes:
     return _encode([effect.resolution, effect.at])
 
 
-def _data(  # noqa: PLR0913 - what a message is made of
-    kind: str,
-    verb: str,
-    said: Said,
-    common: Mapping[str, Any],
-    current: outbound.Current,
-    row: LedgerRow | None,
-) -> tuple[type[outbound.Message], outbound.ChainedData]:
-    """The form and content of one message."""
-    if kind == "transition" and verb == "raised":
-        data = outbound.TransitionData(**common, **said.said, current=current)
-        return outbound.TransitionOccurred, data
-    if kind == "transition":
-        supersedes = row.message_id if row else ""
-        superseded = outbound.SupersessionData(**common, supersedes=supersedes, current=current)
-        return outbound.TransitionSuperseded, superseded
-    raised, ended = FORMS[kind]
-    if verb == "raised":
-        return raised[0], raised[1](**common, **said.said)
-    return ended[0], ended[1](**common, **said.said, resolution=verb)
-
-
-FORMS: Final[
-    Mapping[str, tuple[tuple[type[outbound.Message], type[Any]], tuple[type[Any], type[Any]]]]
-] = {
-    "recommendation": (
-        (outbound.RecommendationRaised, outbound.RecommendationData),
-        (outbound.RecommendationResolved, outbound.ResolutionData),
-    ),
-    "alert": (
-        (outbound.AlertRaised, outbound.AlertData),
-        (outbound.AlertCleared, outbound.ClearanceData),
-    ),
+# How a message is called that raises an effect of a kind, and one that ends or withdraws it.
+FORMS: Final[Mapping[str, tuple[str, str]]] = {
+    "transition": ("care.transition.occurred.v1", "care.transition.superseded.v1"),
+    "recommendation": ("care.recommendation.raised.v1", "care.recommendation.resolved.v1"),
+    "alert": ("care.alert.raised.v1", "care.alert.cleared.v1"),
 }

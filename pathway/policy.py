@@ -21,6 +21,7 @@ from pathway.policy_rows import (
     Limit,
     Move,
     Policy,
+    Question,
     Rule,
     is_event_rule,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Move",
     "Policy",
     "PolicyError",
+    "Question",
     "Rule",
     "default",
     "is_event_rule",

@@ -6,11 +6,11 @@ Each row checks itself here; what no single row can show is in `pathway/policy_c
 import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from pathway.conditions import AnyCondition, Condition, Outlook, View, earliest, is_timed
+from pathway.conditions import AnyCondition, Condition, Outlook, Tri, View, is_timed
 from pathway.weeks import Calendar, calendar
 from schemas.facts import State
 from schemas.instants import DAY, HOUR
@@ -101,24 +101,10 @@ class Rule(_Row):
         return self.states == "any" or (state or NO_STATE) in self.states
 
     @cached_property
-    def timer(self) -> str:
-        """The id of the rule's timer."""
-        return f"rule:{self.id}"
-
-    @cached_property
-    def timed(self) -> tuple[Condition, ...]:
-        """The parts that time alone may change; most rules have none."""
-        return tuple(part for part in self.when.parts() if is_timed(part))
-
-    @cached_property
-    def outlook(self) -> Callable[[View], Outlook]:
-        """Asks whether the rule holds, and when time alone may change that."""
-        when, timed = self.when, self.timed
-        if timed == (when,):
-            return when.outlook
-        if not timed:
-            return lambda view: (when.test(view), None)
-        return lambda view: (when.test(view), earliest(*[part.due(view) for part in timed]))
+    def question(self) -> "Question":
+        """How the rule is asked; made once, as it is asked with every event."""
+        timer = f"rule:{self.id}" if is_timed(self.when) else None
+        return Question(self, self.id, timer, self.when.test, self.when.outlook)
 
     @property
     def threshold(self) -> str:
@@ -126,6 +112,22 @@ class Rule(_Row):
         if self.value is None:
             return self.when.describe()
         return f"{self.value} {self.unit}" if self.unit else str(self.value)
+
+
+class Question(NamedTuple):
+    """A rule about a state of affairs, taken apart for whoever asks it.
+
+    Attributes:
+        timer: the id of the rule's timer; None if time alone never changes the answer.
+        test: asks whether it holds.
+        outlook: the same, and when time alone may change that.
+    """
+
+    rule: Rule
+    id: str
+    timer: str | None
+    test: Callable[[View], Tri]
+    outlook: Callable[[View], Outlook]
 
 
 class Policy(_Row):
@@ -167,7 +169,7 @@ class Policy(_Row):
         return {}
 
     @cached_property
-    def _readers(self) -> dict[tuple[str | None, frozenset[str]], list[Rule]]:
+    def _questions(self) -> dict[tuple[str | None, frozenset[str]], list[Question]]:
         return {}
 
     @cached_property
@@ -223,14 +225,15 @@ class Policy(_Row):
             self._modes[mode] = found
         return found
 
-    def rules_reading(self, state: str | None, topics: set[str]) -> list[Rule]:
+    def questions(self, state: str | None, topics: set[str]) -> list[Question]:
         """The rules about a state of affairs that read any of the topics, in policy order."""
         wanted = (state, frozenset(topics))
-        found = self._readers.get(wanted)
+        found = self._questions.get(wanted)
         if found is None:
             by_topic = self.state_rules[state]
             ids = {rule.id for topic in topics for rule in by_topic.get(topic, ())}
-            found = self._readers[wanted] = [rule for rule in self.rules if rule.id in ids]
+            found = [rule.question for rule in self.rules if rule.id in ids]
+            self._questions[wanted] = found
         return found
 
     @cached_property

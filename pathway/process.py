@@ -2,6 +2,7 @@
 
     read -> unlock -> dedupe -> load -> fold -> ledger -> audit -> commit
 
+While one batch is being committed, the next one is read and folded (see `pathway/flight.py`).
 Whatever arrives is either journaled, recognized as a duplicate, or parked with a reason.
 Nothing is acknowledged here and nothing published: the receiver acknowledges after `take`
 returns, the relay publishes from the outbox.
@@ -11,7 +12,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -23,7 +26,9 @@ from pathway.audit.errors import SealError, UnknownMasterKeyError
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.erasure import Erasure, RefusedError
+from pathway.flight import EarlierFailedError, Flight
 from pathway.ledger import LATE, Speech
+from pathway.partitions import Share
 from pathway.receipts import Receipts, named_by, patient_of
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
@@ -40,6 +45,7 @@ from pathway.store.base import (
     Store,
     StoreError,
 )
+from pathway.store.errors import ConflictError
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
@@ -48,9 +54,17 @@ from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 
 log = structlog.get_logger()
 
+Owns = Callable[[str], bool]
+BREATH: Final = 8  # patients folded between two moments in which others get their turn
+TRIES: Final = 5  # of a batch that shares ids with those of other workers
+
+
+def _nothing() -> None:
+    """Nobody waits for a batch to depart."""
+
 
 class Processor:
-    """Takes batches, one at a time, in the order in which they came."""
+    """Takes batches in the order in which they came: one is folded, one committed at a time."""
 
     def __init__(
         self, store: Store, vault: Vault, shelf: PolicyShelf, terms: Terms, clock: Callable[[], int]
@@ -65,45 +79,107 @@ class Processor:
         self.stream = ""  # which stream the messages come from, since one can be made anew
         self._last_recorded_at = 0
         self._turn = asyncio.Lock()
+        self._flight: Flight | None = None
+        self._in_doubt = False
+        self._owns: Owns = _everybody
+        self._owned_since = 0.0  # on the monotonic clock; before, others knew what came in
 
     async def start(self) -> None:
         """Become the database's one writer and see which policies it knows."""
         await self.store.claim()
+        await self._look_again()
+
+    async def own(self, share: Share) -> None:
+        """Work for a share of the patients only, from the next batch on.
+
+        Others may have written since: what was remembered is read again.
+        """
+        async with self._turn:
+            with suppress(EarlierFailedError):
+                await self._land()
+            self._owns = _nobody  # until the store says otherwise
+            await self.store.hold(share)
+            await self._look_again()
+            self._owns = share.owns
+            self._owned_since = time.monotonic()
+
+    def owns(self, patient: str) -> bool:
+        """Whether a patient is this worker's at this moment."""
+        return self._owns(patient)
+
+    async def _look_again(self) -> None:
+        self._charts.clear()
+        self.vault.forget_all()
         self._last_recorded_at = await self.store.last_recorded_at()
         await self.shelf.load(self.store)
 
     # -- the flow --------------------------------------------------------------------------------
 
-    async def take(self, messages: Sequence[Incoming]) -> Outcome:
-        """One batch of messages, to the end. Raises StoreError with nothing written."""
-        async with self._turn:
-            batch = self._open()
+    async def take(
+        self, messages: Sequence[Incoming], departed: Callable[[], None] = _nothing
+    ) -> Outcome:
+        """One batch of messages, to the end. Raises StoreError with nothing written.
+
+        `departed` is called when its commit is under way and the next batch may be given.
+        """
+
+        def fill(batch: Batch) -> None:
             for message in messages:
                 self._read(batch, message)
             batch.lap("read")
             self._touch(batch)
-            return await self._finish(batch)
+
+        return await self._work(fill, departed)
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
-        async with self._turn:
-            batch = self._open()
+        keys = list(patients)
+
+        def fill(batch: Batch) -> None:
             now = self.clock()
-            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in patients]
-            return await self._finish(batch)
+            own = (key for key in keys if self._owns(key))
+            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in own]
+
+        return await self._work(fill)
+
+    async def _work(
+        self, fill: Callable[[Batch], None], departed: Callable[[], None] = _nothing
+    ) -> Outcome:
+        """One batch; again from the start if what it was built on is not so after all.
+
+        That is, if another worker journaled one of its ids, or the commit before it failed.
+        """
+        for _ in range(TRIES - 1):
+            with suppress(ConflictError, EarlierFailedError):
+                return await self._once(fill, departed)
+        return await self._once(fill, departed)
+
+    async def _once(self, fill: Callable[[Batch], None], departed: Callable[[], None]) -> Outcome:
+        async with self._turn:
+            fill(batch := await self._open())
+            landing = await self._depart(batch)
+        departed()
+        return await landing
 
     async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
         """Commit messages that are about no patient. Raises StoreError."""
         async with self._turn:
-            batch = self._open()
+            await self._land()
+            batch = await self._open()
             batch.commit.outbox += messages
             await self._commit(batch)
             return batch.outcome
 
     async def erase(self, order: Order) -> Outcome:
-        """Destroy a patient's key and all that is not the log; final. Raises StoreError."""
+        """Destroy a patient's key and all that is not the log; final. Raises StoreError.
+
+        Nothing happens to another worker's patient.
+        """
         async with self._turn:
-            batch = self._open()
+            await self._land()
+            batch = await self._open()
+            if not self._owns(order.patient):
+                return batch.outcome
             try:
                 erasure = await self._erasure(order)
                 erasure.fill(batch.commit)
@@ -119,7 +195,8 @@ class Processor:
     async def sign_off(self, order: Order) -> Outcome:
         """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""
         async with self._turn:
-            batch = self._open()
+            await self._land()
+            batch = await self._open()
             try:
                 await self._sign_off(order, batch.commit)
             except RefusedError as refused:
@@ -139,13 +216,18 @@ class Processor:
         commit.policies = self.shelf.unsaved()
 
     async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
-        """Put patients under a policy that was signed off; again is no harm. Raises StoreError."""
+        """Put own patients under a policy that was signed off; again is no harm.
+
+        Raises StoreError.
+        """
         async with self._turn:
-            batch = self._open()
+            batch = await self._open()
             policy = Adopting.of(order).policy
             self.shelf.add(policy)
-            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in patients]
-            return await self._finish(batch)
+            own = [each for each in patients if self._owns(each)]
+            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in own]
+            landing = await self._depart(batch)
+        return await landing
 
     async def _erasure(self, order: Order) -> Erasure:
         patient = order.patient
@@ -174,8 +256,8 @@ class Processor:
         self.vault.forget(patient)
 
     def touched(self, patient: str) -> float:
-        """When something of this patient last came in, on the monotonic clock; 0 if long ago."""
-        return self._touched.get(patient, 0.0)
+        """When something of this patient last came in, as far as known, on the monotonic clock."""
+        return self._touched.get(patient, self._owned_since)
 
     def _touch(self, batch: Batch) -> None:
         now = time.monotonic()
@@ -185,7 +267,8 @@ class Processor:
         while len(self._touched) > self.terms.cached_charts:
             del self._touched[next(iter(self._touched))]
 
-    async def _finish(self, batch: Batch) -> Outcome:
+    async def _depart(self, batch: Batch) -> "asyncio.Task[Outcome]":
+        """Everything up to the commit, which is begun when the one before it is durable."""
         await self._unlock(batch)
         await self._dedupe(batch)
         await self._load(batch)
@@ -193,12 +276,24 @@ class Processor:
         await self._fold_and_speak(batch)
         await self._receipts(batch)
         batch.lap("fold")
-        await self._commit(batch)
-        batch.lap("commit")
-        batch.tally()
-        return batch.outcome
+        await self._land()
+        landing = asyncio.create_task(self._commit(batch))
+        self._flight = Flight(batch, landing)
+        return landing
 
-    def _open(self) -> Batch:
+    async def _land(self) -> None:
+        """Wait for the commit under way, after which the database shows all there is."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            await flight.land()
+
+    async def _open(self) -> Batch:
+        if self._flight is not None and self._flight.landing.done():
+            self._flight = None
+        if self._in_doubt and self._flight is None:
+            # The last commit may have happened, or be about to; this waits for that.
+            self._last_recorded_at = await self.store.last_recorded_at()
+            self._in_doubt = False
         # A clock that goes back is not believed: recorded times never decrease.
         return Batch(Commit(recorded_at=max(self.clock(), self._last_recorded_at)))
 
@@ -213,7 +308,10 @@ class Processor:
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:
-            batch.accepted.append(Accepted(event, message))
+            if self._owns(event.patient):
+                batch.accepted.append(Accepted(event, message))
+            else:
+                batch.outcome.strays.append(message.stream_sequence)
 
     def _check_source(self, event: Event, subject: str) -> None:
         if not self.terms.sources.allow(event.source, publisher_of(subject)):
@@ -238,7 +336,8 @@ class Processor:
     async def _unlock(self, batch: Batch) -> None:
         """Keys from memory or the database."""
         patients = {each.event.patient for each in batch.accepted}
-        batch.keys = await self.vault.find(patients)
+        batch.keys = self._flight.keys(patients) if self._flight else {}
+        batch.keys |= await self.vault.find(patients - batch.keys.keys())
         parked = [(row, named_by(row)) for row in batch.parked]
         unknown = patients.union(*(named for _, named in parked)) - batch.keys.keys()
         erased = await self.vault.erased(unknown)
@@ -258,7 +357,9 @@ class Processor:
 
     async def _dedupe(self, batch: Batch) -> None:
         """The journal remembers every id for ever. First accepted wins."""
-        journaled = await self.store.known({(a.event.source, a.event.id) for a in batch.accepted})
+        ids = {(each.event.source, each.event.id) for each in batch.accepted}
+        on_the_way = self._flight.known(ids) if self._flight else {}
+        journaled = await self.store.known(ids) | on_the_way
         first: dict[tuple[str, str], Event] = {}
         accepted, batch.accepted = batch.accepted, []
         for each in accepted:
@@ -293,9 +394,11 @@ class Processor:
         for key in keys - batch.keys.keys():
             batch.keys[key], row = self.vault.make(key)
             batch.commit.keys.append(row)
-        missing = [key for key in keys if key not in self._charts]
+        if self._flight is not None:
+            batch.charts = self._flight.take_charts(keys)
+        missing = [key for key in keys if key not in batch.charts and key not in self._charts]
         rows = await self.store.patients(missing) if missing else {}
-        for key in keys:
+        for key in keys - batch.charts.keys():
             chart = self._charts.pop(key, None)
             if chart is None and key in rows:
                 chart = Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
@@ -309,12 +412,13 @@ class Processor:
         A patient for whom that fails is left out and delivered again; everybody else goes on.
         """
         groups = batch.by_patient()
-        known = await self.store.identities(
-            {(key, event.identity) for key, events in groups.items() for event in events}
-        )
+        wanted = {(key, event.identity) for key, events in groups.items() for event in events}
+        on_the_way = self._flight.identities(wanted) if self._flight else set()
+        known = await self.store.identities(wanted) | on_the_way
         advances: dict[str, Advance] = {}
         before: dict[str, str | None] = {}
-        for key, events in groups.items():
+        for place, (key, events) in enumerate(groups.items()):
+            await _let_others_work(place)
             try:
                 before[key] = batch.charts[key].snapshot.record.state
                 advances[key] = await self._advance(batch.charts[key], events, known)
@@ -324,7 +428,8 @@ class Processor:
                 log.exception("fold_failed", code="fold_failed", patient=key)
                 self._leave_out(batch, key)
         rows = await self._ledger_rows(advances)
-        for key, advanced in advances.items():
+        for place, (key, advanced) in enumerate(advances.items()):
+            await _let_others_work(place)
             try:
                 speech = self._speak(batch, batch.charts[key], advanced, rows[key])
                 entries = self._audit(batch, groups[key], speech, before[key])
@@ -345,6 +450,7 @@ class Processor:
     ) -> Advance:
         history = None
         if not can_extend(chart, events, known):
+            await self._land()
             rows = await self.vault.journal(chart.patient)
             history = [inbound.reread(row.raw) for row in rows]
         return advance(self.shelf.by_digest, chart, events, history)
@@ -357,7 +463,9 @@ class Processor:
             if advanced.truth is None
             for key in advanced.effect_keys()
         ]
-        for (patient, key), row in (await self.store.ledger(wanted)).items() if wanted else ():
+        on_the_way = self._flight.ledger(wanted) if self._flight else {}
+        found = await self.store.ledger(wanted) if wanted else {}
+        for (patient, key), row in (found | on_the_way).items():
             rows[patient][key] = row
         for patient, advanced in advances.items():
             if advanced.truth is not None:
@@ -436,7 +544,10 @@ class Processor:
         receipts = [receipt for _, receipt in parked]
         if self.terms.receipts:
             receipts += make.of(batch.duplicates, "duplicate") + make.of(batch.accepted, "applied")
-        known = await self.store.told([each.id for each in receipts]) if receipts else set()
+        known: set[str] = set()
+        if receipts:
+            await self._land()
+            known = await self.store.told([each.id for each in receipts])
         commit.outbox += [each for each in receipts if each.id not in known]
         for row, receipt in parked:
             if receipt.id not in known:
@@ -461,20 +572,43 @@ class Processor:
 
     # -- commit ------------------------------------------------------------------------------------
 
-    async def _commit(self, batch: Batch) -> None:
+    async def _commit(self, batch: Batch) -> Outcome:
         commit = batch.commit
+        batch.lapped = time.perf_counter()  # to have waited for the batch before is no step
         if commit.entries:
             leaves = [row.leaf for row in commit.entries]
             commit.announcement = Appended(leaves, self.terms.prefix, commit.recorded_at)
         if commit.journal or commit.parked or commit.outbox or commit.orders:
             # Until the commit is known to be durable, no chart of the batch is kept in memory.
-            _, self._last_recorded_at, batch.outcome.outbox = await self.store.commit(commit)
+            self._last_recorded_at = commit.recorded_at
+            self._in_doubt = True
+            _, recorded_at, batch.outcome.outbox = await self.store.commit(commit)
+            self._last_recorded_at = max(self._last_recorded_at, recorded_at)
+            self._in_doubt = False
             self.shelf.saved(commit.policies)
             self.vault.keep(batch.keys)
-        for key, chart in batch.charts.items():
+        while batch.charts:  # but for those that the next batch has taken over
+            key, chart = batch.charts.popitem()
             self._charts[key] = chart
         while len(self._charts) > self.terms.cached_charts:
             self._charts.popitem(last=False)
+        batch.lap("commit")
+        batch.tally()
+        return batch.outcome
+
+
+async def _let_others_work(place: int) -> None:
+    """Now and then, so that the commit under way and whoever else is here go on meanwhile."""
+    if place % BREATH == 0:
+        await asyncio.sleep(0)
+
+
+def _everybody(_: str) -> bool:
+    return True
+
+
+def _nobody(_: str) -> bool:
+    return False
 
 
 def _emptied(row: ParkedRow) -> ParkedRow:

@@ -83,7 +83,7 @@ def receipt(
 def patient_of(subject: str) -> str | None:
     """The patient named by a broker subject, if it is a well-formed key."""
     token = subject.rpartition(".")[2]
-    return token if PATIENT_KEY.fullmatch(token) else None
+    return token if PATIENT_KEY.fullmatch(token) and token != NOBODY else None
 
 
 def named_by(row: ParkedRow) -> set[str]:

@@ -30,7 +30,6 @@ from pathway.record import (
     Stay,
     Week,
 )
-from pathway.weeks import calendar
 from schemas import inbound as events
 from schemas.inbound import Event
 from schemas.instants import WEEK
@@ -175,7 +174,7 @@ def _return(record: Record, fact: Event) -> None:
 def _count_session(
     record: Record, fact: Event, data: events.AttendanceRecorded, policy: Policy
 ) -> None:
-    start, end = calendar(policy.zone).week_of(data.scheduled_start)
+    start, end = policy.calendar.week_of(data.scheduled_start)
     if not fact.time - WEEKS_KEPT * WEEK <= start <= fact.time + WEEK:
         return  # charted months late or a nonsense date: no rule looks there
     week = _week(record, start, end)

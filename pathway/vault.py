@@ -84,6 +84,10 @@ class Vault:
         self._keys.pop(patient, None)
         self._forgotten.add(patient)
 
+    def forget_all(self) -> None:
+        """Read every key again: another worker may have destroyed it."""
+        self._keys.clear()
+
     async def snapshots(self, patients: Collection[str]) -> dict[str, PatientRow]:
         """Snapshots by patient, opened. Raises SealError."""
         rows = await self._store.patients(patients)
@@ -105,7 +109,17 @@ def opened(key: PatientKey, row: JournalRow) -> JournalRow:
 
 def sealed_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:
     """The row as the database keeps it."""
-    return replace(row, snapshot=key.seal(row.snapshot, NO_SOURCE, SNAPSHOT))
+    return PatientRow(
+        row.patient,
+        row.policy,
+        row.state,
+        row.episode,
+        row.since,
+        row.next_due,
+        row.engine,
+        key.seal(row.snapshot, NO_SOURCE, SNAPSHOT),
+        row.chains,
+    )
 
 
 def opened_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:

@@ -49,17 +49,24 @@ class Calendar:
 
     def after_business_days(self, instant: int, days: int) -> int:
         """So many business days later at the same local time; a weekend counts as Monday 0:00."""
-        start, end = self.week_of(instant)
-        day, time = divmod(instant - start, DAY)
+        place = bisect_right(self._mondays, instant) - 1
+        if not self._is_plain(place):
+            return self._walked(instant, days)
+        day, time = divmod(instant - self._mondays[place], DAY)
         if day >= SATURDAY:
-            start, day, time = end, 0, 0
+            place, day, time = place + 1, 0, 0
         weeks, day = divmod(day + days, SATURDAY)
-        begins, ends = self.week_of(start + weeks * WEEK + DAY)
-        if end - start == ends - begins == WEEK:  # the clocks do not change in between
-            return begins + day * DAY + time
-        return self._walked(instant, days)
+        if not self._is_plain(place + weeks):
+            return self._walked(instant, days)
+        return self._mondays[place + weeks] + day * DAY + time
+
+    def _is_plain(self, place: int) -> bool:
+        """Is this a week that we know, and in which the clocks do not change?"""
+        mondays = self._mondays
+        return 0 <= place < len(mondays) - 1 and mondays[place + 1] - mondays[place] == WEEK
 
     def _walked(self, instant: int, days: int) -> int:
+        """The same, day by day on the wall clock."""
         moment = self.local(instant)
         if moment.weekday() >= SATURDAY:
             moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)

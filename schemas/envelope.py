@@ -104,6 +104,8 @@ class Envelope(BaseModel):
     data: dict[str, Any]
 
 
+_validate = Envelope.__pydantic_validator__.validate_python
+
 _REASONS: Final = {
     "subject": Reason.BAD_PATIENT_KEY,
     "time": Reason.BAD_TIME,
@@ -119,7 +121,7 @@ class _Reference(BaseModel):
 def faults(fields: dict[str, Any]) -> dict[Reason, str]:
     """Return each parked reason that the envelope gives, with the first rule broken; else {}."""
     try:
-        Envelope.model_validate(fields, context=WIRE)
+        _validate(fields, context=WIRE)
     except ValidationError as error:
         found: dict[Reason, str] = {}
         for fault in error.errors(include_url=False, include_input=False):

@@ -3,7 +3,8 @@
 Fields that a model does not name are legal and read by no rule; the original bytes keep them.
 """
 
-from typing import Annotated, Final, Literal, NamedTuple, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -340,6 +341,7 @@ class EventType(NamedTuple):
     entity: str
     verb: str
     internal: bool
+    validate: Callable[..., Any]  # the model's, without the layers around it
 
     def subject(self, patient: str, prefix: str = "care", publisher: str | None = None) -> str:
         """Return the broker subject of such an event, through a named publisher or none."""
@@ -364,7 +366,8 @@ def _table(*rows: tuple[str, type[Fact], str | None]) -> dict[str, EventType]:
     for rank, (name, model, identity_field) in enumerate(rows):
         _, entity, verb, _ = name.split(".")
         internal = model in {TimeAdvanced, PolicyAdopted}
-        table[name] = EventType(rank, name, model, identity_field, entity, verb, internal)
+        validate = model.__pydantic_validator__.validate_python
+        table[name] = EventType(rank, name, model, identity_field, entity, verb, internal, validate)
     return table
 
 

@@ -82,9 +82,9 @@ __all__ = [
 
 MAX_BYTES: Final = 64 * 1024
 MAX_LEAD: Final = 5 * MINUTE  # how far a sender's clock may be ahead of ours
+NOBODY: Final = "_"  # in the place of a patient key, where no patient is known
 CLOCK_SOURCE: Final = "/pathway/clock"
 POLICY_SOURCE: Final = "/pathway/policy"
-NOBODY: Final = "_"  # in the place of a patient's key where none is known
 # Were these open to others, an event could take the id of an internal one before its time.
 _OWN_SOURCES: Final = frozenset({CLOCK_SOURCE, POLICY_SOURCE})
 
@@ -199,7 +199,7 @@ def _check(fields: dict[str, Any], subject: str, now: int, prefix: str) -> tuple
         raise Rejected(Reason.SOURCE_NOT_ALLOWED, "source: only this worker uses it")
     _refuse(Reason.BAD_PATIENT_KEY, broken)
     if fields["subject"] == NOBODY:
-        raise Rejected(Reason.BAD_PATIENT_KEY, "subject: stands for nobody")
+        raise Rejected(Reason.BAD_PATIENT_KEY, "subject: stands for nobody in broker subjects")
     if subject != kind.subject(fields["subject"], prefix, publisher_of(subject)):
         raise Rejected(Reason.SUBJECT_MISMATCH, "broker subject and event disagree")
     _refuse(Reason.BAD_TIME, broken)
@@ -218,7 +218,7 @@ def _refuse(reason: Reason, broken: dict[Reason, str]) -> None:
 def _event(fields: dict[str, Any], kind: EventType, time: int, raw: bytes) -> Event:
     source, event_id = fields["source"], fields["id"]
     try:
-        data = kind.model.model_validate(fields["data"], context=WIRE, by_name=False, by_alias=True)
+        data: Fact = kind.validate(fields["data"], context=WIRE, by_name=False, by_alias=True)
     except ValidationError as error:
         raise Rejected(Reason.INVALID_DATA, _broken_rule(error)) from None
     own = getattr(data, kind.identity_field) if kind.identity_field else None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -65,6 +66,9 @@ def format_instant(us: int) -> str:
     """
     return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat() + "Z"
 
+
+# The same for an instant that is written many times in a row, such as that of a commit.
+format_again = lru_cache(maxsize=4)(format_instant)
 
 EARLIEST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 LATEST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)

@@ -3,8 +3,10 @@
 No field holds a name, diagnosis, substance, instrument, score, item answer or free text.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic_core import to_json
 
@@ -14,6 +16,8 @@ from schemas.instants import Instant
 
 # Identifiers of rules, guards and alerts: no blanks, so no free text can slip in.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/@-]{1,128}$")]
+_encode = msgspec.json.Encoder().encode
+
 Urgency = Literal["routine", "urgent"]
 Severity = Literal["info", "warning", "urgent"]
 
@@ -262,6 +266,28 @@ OUTBOUND_TYPES: Final[dict[str, type[Message]]] = {
     "care.audit.checkpointed.v1": AuditCheckpointed,
     "care.patient.erased.v1": PatientErased,
 }
+
+
+def chained(  # noqa: PLR0913 - the envelope's attributes
+    kind: str, message_id: str, prefix: str, patient: str, time: str, data: Mapping[str, object]
+) -> bytes:
+    """Return the bytes of a chained message that `encode` would give for its model.
+
+    For the worker's own messages, a tenth as long under way as through the model. `data` has the
+    model's fields in order, instants as text; tests hold every message against its model.
+    """
+    return _encode(
+        {
+            "specversion": "1.0",
+            "id": message_id,
+            "source": f"/{prefix}/pathway",
+            "type": kind,
+            "subject": patient,
+            "time": time,
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+    )
 
 
 def encode(message: Message) -> bytes:

@@ -26,7 +26,7 @@ def parse(raw: bytes) -> Any:  # noqa: ANN401  any JSON value
         value = msgspec.json.decode(raw)
         if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
             _limit_depth(value)
-        if len(_KEY_END.findall(raw)) != _keys(value):
+        if _key_ends(raw) != _keys(value):
             json.loads(raw.decode(), object_pairs_hook=_unique)
     except Malformed:
         raise
@@ -35,6 +35,13 @@ def parse(raw: bytes) -> Any:  # noqa: ANN401  any JSON value
     except ValueError:
         raise Malformed("not JSON") from None
     return value
+
+
+def _key_ends(raw: bytes) -> int:
+    """Count what ends a key; never too few, so that no key twice goes unseen."""
+    if b" :" in raw or b"\t:" in raw or b"\n:" in raw or b"\r:" in raw:
+        return len(_KEY_END.findall(raw))
+    return raw.count(b'":')
 
 
 def _limit_depth(value: object) -> None:

@@ -22,7 +22,7 @@ from handlers.board.serve import serving
 from handlers.board.watch import LogWatch
 from handlers.board.words import Times
 from handlers.keys import signing_key
-from handlers.streams import DURABLE
+from handlers.lag import lags
 
 if TYPE_CHECKING:
     from handlers.app import Worker
@@ -135,11 +135,14 @@ class _Operating:
         )
 
     async def _lag(self) -> tuple[Lag, ...]:
-        """Of the one consumer there is; nothing while the broker is away."""
-        names = self._worker.settings.names
+        """Of every partition; nothing while the broker is away."""
+        names, holding = self._worker.settings.names, self._worker.holding
         try:
-            stream = self._worker.broker.config.connection_state.stream
-            consumer = await stream.consumer_info(names.events, DURABLE, timeout=1)
+            async with asyncio.timeout(1):
+                found = await lags(holding.js(), names, holding.share.count)
         except (nats.errors.Error, TimeoutError, OSError):
             return ()
-        return (Lag(names.events, consumer.num_pending or 0, consumer.num_ack_pending or 0),)
+        label = names.events if len(found) == 1 else f"{names.events} {{}}"
+        return tuple(
+            Lag(label.format(each.partition), each.waiting, each.unacknowledged) for each in found
+        )

@@ -1,10 +1,13 @@
-"""Commands that look: census, timeline."""
+"""Commands that look: census, timeline, explain, workers."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import nats.errors
 import typer
+from nats.js.errors import Error as JetStreamError
 
 from handlers.accesses import Look, recorded
 from handlers.cli.root import (
@@ -19,9 +22,13 @@ from handlers.cli.root import (
     settings,
     show,
 )
+from handlers.connection import connect
 from handlers.keys import key_ring
+from handlers.lag import Lag, lags
 from handlers.levels import bars, in_order
 from handlers.place import Place, find
+from handlers.roster import lines as worker_lines
+from handlers.roster import told
 from handlers.settings import Settings
 from pathway.bundled import read_bundle
 from pathway.explain import Asked, folded_anew
@@ -32,6 +39,9 @@ from pathway.shelf import PolicyShelf
 from pathway.store.base import JournalRow, OutboxRow
 from pathway.timeline import timeline as build_timeline
 from pathway.vault import Vault
+
+UNREACHABLE: Final = (nats.errors.Error, JetStreamError, OSError)  # then the lag is not known
+LAG_TIMEOUT: Final = 2.0  # seconds
 
 Bundle = Annotated[
     Path | None, typer.Option("--bundle", help="An unsealed bundle; instead of a database.")
@@ -182,3 +192,29 @@ def _advice_line(entry: dict[str, Any]) -> str:
 
 def _alert_line(entry: dict[str, Any]) -> str:
     return f"{entry['severity']} alert: {entry['alert']} ({entry['rule']}) [{entry['status']}]"
+
+
+@app.command()
+def workers(data: Data = None, *, as_json: AsJson = False) -> None:
+    """Who owns which part of the work, when each worker was last seen, and the lag."""
+    chosen = settings()
+    found = run(_workers(find(data, chosen), chosen))
+    show(found, as_json=as_json, lines=worker_lines(found))
+
+
+async def _workers(place: Place, chosen: Settings) -> dict[str, Any]:
+    async with place.reading() as store:
+        roster = await store.roster()
+    lag: list[Lag] = []
+    if place.broker is not None:
+        with suppress(*UNREACHABLE):
+            lag = await _lag(place.broker, chosen, len(roster.partitions))
+    return told(roster, lag)
+
+
+async def _lag(broker: str, chosen: Settings, partitions: int) -> list[Lag]:
+    client = await connect(chosen, broker)
+    try:
+        return await lags(client.jetstream(timeout=LAG_TIMEOUT), chosen.names, partitions)
+    finally:
+        await client.close()

@@ -13,6 +13,7 @@ from handlers.doctor.check import LOOPBACK, Check, clock, finding, well
 from handlers.place import Place
 from handlers.settings import Settings, SettingsError
 from handlers.streams import differences
+from pathway.store.url import is_postgres
 
 OLDEST = (2, 10)  # subject transforms
 TIMEOUT = 3.0  # seconds
@@ -72,10 +73,17 @@ async def _closed(settings: Settings, client: Client) -> list[Check]:
     return [finding("broker-login", "anybody gets in: give it users, as in deploy/nats")]
 
 
+def _partitions(settings: Settings) -> int:
+    """Into how many the worker deals the work: on SQLite there is one."""
+    url = settings.database_url
+    shared = url is not None and is_postgres(url.get_secret_value())
+    return settings.partitions if shared else 1
+
+
 async def _streams(settings: Settings, client: Client) -> list[Check]:
     names, js = settings.names, client.jetstream(timeout=TIMEOUT)
     try:
-        found = await differences(js, names, settings.limits)
+        found = await differences(js, names, settings.limits, _partitions(settings))
         time = await _time(client, names.events)
     except NotFoundError:
         return [well("streams", "not all there yet: the worker makes them")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import nats.errors
 from nats.js.errors import APIError, NotFoundError
 
-from handlers.streams import DURABLE
+from handlers.lag import Lag, lags
 from handlers.watch import families as f
 from handlers.watch.metrics import Labels
 from pathway.policy import ENGINE
@@ -18,8 +18,6 @@ from pathway.store.errors import SchemaAheadError, SchemaBehindError, StoreError
 from schemas.instants import SECOND
 
 if TYPE_CHECKING:
-    from nats.js.api import ConsumerInfo
-
     from handlers.app import Worker
 
 OK: Final = "ok"
@@ -89,7 +87,7 @@ class Looker:
 
     async def _look_at_broker(self, found: Look) -> None:
         try:
-            consumer = await self._consumer()
+            lags = await self._lags()
         except NotFoundError:
             found.checks["broker"] = "consumer_missing"
         except APIError:
@@ -97,17 +95,17 @@ class Looker:
         except (nats.errors.Error, TimeoutError, OSError):
             found.checks["broker"] = "broker_unreachable"
         else:
-            found.set(f.WAITING, consumer.num_pending or 0)
-            found.set(f.UNACKNOWLEDGED, consumer.num_ack_pending or 0)
+            found.set(f.WAITING, sum(each.waiting for each in lags))
+            found.set(f.UNACKNOWLEDGED, sum(each.unacknowledged for each in lags))
 
-    async def _consumer(self) -> "ConsumerInfo":
-        """The consumer as the broker has it; the question itself shows that it answers."""
-        client = self._worker.client
+    async def _lags(self) -> list[Lag]:
+        """Of this worker's own partitions; the question itself shows that the broker answers."""
+        client, holding = self._worker.client, self._worker.holding
         if client is None or not client.is_connected:
             raise nats.errors.ConnectionClosedError
         js = client.jetstream(timeout=PATIENCE)
-        found: ConsumerInfo = await js.consumer_info(self._worker.settings.names.events, DURABLE)
-        return found
+        share = holding.share
+        return await lags(js, self._worker.settings.names, share.count, share.epochs)
 
     async def _look_at_database(self, found: Look) -> None:
         try:

@@ -15,6 +15,7 @@ from pathway.audit.errors import CanonicalError
 
 MAX_INT: Final = 2**53  # beyond it, JSON numbers are no longer told apart
 
+_NO_EXPONENT: Final = (1e-3, 1e15)
 _FIXED_FROM: Final = -6  # ECMAScript writes an exponent below 1e-6 …
 _FIXED_TO: Final = 21  # … and from 1e21 on
 
@@ -30,9 +31,10 @@ def canonical(value: object) -> bytes:
             a key that is no string, nesting without end, or a value that JSON does not have.
     """
     try:
-        if _plain(value):
-            return _sorted(value)
-        return "".join(_pieces(value)).encode()
+        try:
+            return _sorted(_plain(value))
+        except _OddError:
+            return "".join(_pieces(value)).encode()
     except UnicodeEncodeError:
         raise CanonicalError("a string holds a lone surrogate") from None
     except RecursionError:
@@ -47,25 +49,36 @@ def is_canonical(raw: bytes) -> bool:
         return False
 
 
-def _plain(value: object) -> bool:
-    """Does msgspec write this exactly as RFC 8785 does?
+class _OddError(Exception):
+    """A value that msgspec would not write as RFC 8785 does."""
+
+
+def _plain(value: object) -> object:
+    """Return what msgspec writes exactly as RFC 8785 does. Raises _OddError.
 
     It sorts keys by code point, which is the order of UTF-16 for ASCII, and escapes the same
-    characters in the same way; of numbers only integers look alike.
+    characters in the same way. Of numbers only integers look alike, and fractions that are
+    neither so small nor so large that one of the two writes an exponent.
     """
     kind = type(value)
-    if kind is dict:
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is int:
+        if -MAX_INT <= value <= MAX_INT:  # type: ignore[operator]
+            return value
+    elif kind is dict:
+        found = {}
         for key, each in value.items():  # type: ignore[attr-defined]
             if type(key) is not str or not key.isascii():
-                return False
-            if type(each) is not str and each is not None and not _plain(each):
-                return False
-        return True
-    if kind is list or kind is tuple:
-        return all(type(each) is str or _plain(each) for each in value)  # type: ignore[attr-defined]
-    if kind is int:
-        return -MAX_INT <= value <= MAX_INT  # type: ignore[operator]
-    return kind is str or kind is bool or value is None
+                raise _OddError
+            found[key] = each if type(each) is str else _plain(each)
+        return found
+    elif kind is list or kind is tuple:
+        return [each if type(each) is str else _plain(each) for each in value]  # type: ignore[attr-defined]
+    elif kind is float and _NO_EXPONENT[0] <= abs(value) < _NO_EXPONENT[1]:  # type: ignore[arg-type]
+        whole = int(value)  # type: ignore[call-overload]
+        return whole if whole == value else value
+    raise _OddError
 
 
 def _pieces(value: object) -> Iterator[str]:

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -32,9 +32,9 @@ from pathway.audit.public import (
     Seal,
     read_public,
 )
-from pathway.audit.sealing import PatientKey
+from pathway.audit.sealing import PatientKey, hmac_sha256
 from pathway.audit.tree import leaf_hash
-from schemas.instants import format_instant
+from schemas.instants import format_again, format_instant
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,8 +50,7 @@ class Entry:
         return leaf_hash(self.leaf)
 
 
-@dataclass(slots=True, frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """A rule that fired or stopped standing, with the inputs that made it so (to be sealed)."""
 
     id: str
@@ -59,8 +58,7 @@ class Judged:
     inputs: Mapping[str, object]
 
 
-@dataclass(slots=True, frozen=True)
-class Subject:
+class Subject(NamedTuple):
     """The event that an entry is about, with the bytes received."""
 
     source: str
@@ -128,7 +126,7 @@ def event_entry(  # noqa: PLR0913  an entry has as many sides
         seal = Seal(sha256=sha256(sealed).hexdigest(), hmac=opened_hmac(entry_key, plaintext))
     return _entry(
         EventEntry(
-            recorded_at=format_instant(recorded_at),
+            recorded_at=format_again(recorded_at),
             outcome=outcome,
             patient=key.patient,
             event=EventReference(
@@ -262,12 +260,12 @@ def opens(public: EventEntry, entry_key: bytes, plaintext: bytes) -> bool:
 
 def event_hmac(entry_key: bytes, raw: bytes) -> str:
     """Return the HMAC (hex) of an event's bytes as received."""
-    return hmac.digest(entry_key, b"event\0" + raw, "sha256").hex()
+    return hmac_sha256(entry_key, b"event\0" + raw).hex()
 
 
 def opened_hmac(entry_key: bytes, plaintext: bytes) -> str:
     """Return the HMAC (hex) of what is sealed."""
-    return hmac.digest(entry_key, b"sealed\0" + plaintext, "sha256").hex()
+    return hmac_sha256(entry_key, b"sealed\0" + plaintext).hex()
 
 
 def _payload(plaintext: bytes) -> bytes | None:

@@ -17,7 +17,7 @@ class Finding(StrEnum):
     ENTRY_REORDERED = "entry_reordered"
     ENTRY_MALFORMED = "entry_malformed"  # no canonical audit entry
     ENTRY_INDEX = "entry_index"  # the right entry under a wrong number
-    ENTRY_TIME = "entry_time"  # recorded before the entry before it
+    ENTRY_TIME = "entry_time"  # recorded before the patient's entry before it
     SEALED_ALTERED = "sealed_altered"  # sealed bytes that are not those of the leaf
     OPENED_MISMATCH = "opened_mismatch"  # opened content, or an event, that is not the leaf's
     LEAVES_ALTERED = "leaves_altered"  # the list of leaf hashes, while the entries are right

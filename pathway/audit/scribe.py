@@ -7,6 +7,7 @@ one entry. The states before and after follow the transitions that were told.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pathway.audit.entry import Judged, Subject, event_entry, parked_entry
@@ -19,9 +20,9 @@ from pathway.store.base import AuditRow, ParkedRow
 from schemas.inbound import AlertClosed, DecisionRecorded, DischargeRecorded, Event, PolicyAdopted
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Unit:
-    """One patient in one commit.
+    """One patient in one commit. Treat it as frozen.
 
     Attributes:
         events: new events, in effective order.
@@ -53,7 +54,7 @@ def entries(unit: Unit, policies: Mapping[str, Policy]) -> list[AuditRow]:
     """The entries of a unit, in the order of its events."""
     shares = _shares(unit, policies)
     chosen = unit.policy
-    policy = PolicyReference(name=chosen.name, version=chosen.version, digest=chosen.digest)
+    policy = _reference(chosen.name, chosen.version, chosen.digest)
     rows, state = [], unit.before
     for event, share in zip(unit.events, shares, strict=True):
         last = event is unit.events[-1]
@@ -93,14 +94,22 @@ def parked(row: ParkedRow, patient: str | None, receipt: str, recorded_at: int) 
     return AuditRow(patient, entry.leaf)
 
 
+@lru_cache
+def _reference(name: str, version: str, digest: str) -> PolicyReference:
+    return PolicyReference(name=name, version=version, digest=digest)
+
+
 def _shares(unit: Unit, policies: Mapping[str, Policy]) -> list[_Share]:
     shares = [_Share() for _ in unit.events]
     if not unit.told:
         return shares
+    alone = len(shares) == 1
     places = {(event.source, event.id): place for place, event in enumerate(unit.events)}
     for told in unit.told:
-        causes = told.effect.causes
-        place = max((places[ref] for ref in causes if ref in places), default=-1)
+        place = 0
+        if not alone:
+            places_told = (places[ref] for ref in told.effect.causes if ref in places)
+            place = max(places_told, default=-1)
         share = shares[place]
         share.messages.append(told.message_id)
         said = told.said

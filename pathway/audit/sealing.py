@@ -15,12 +15,12 @@ Wrapped keys: version 0x01, master key id (8), nonce (12), ciphertext (32) and t
 the patient. Rotation wraps again and never seals again. Destroying the wrapped key is erasure.
 """
 
-import hmac
 import os
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +45,21 @@ _MASTER_ID: Final = b"care-pathway/v1/master-id"
 _WRAPPED_SIZE: Final = 1 + MASTER_ID_SIZE + NONCE_SIZE + KEY_SIZE + TAG_SIZE
 
 
+_BLOCK: Final = 64  # bytes, of SHA-256
+_INNER: Final = bytes(each ^ 0x36 for each in range(256))
+_OUTER: Final = bytes(each ^ 0x5C for each in range(256))
+
+
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
+    """Return the HMAC (RFC 2104) under a key of at most 64 bytes.
+
+    Written out, since the library's takes more than twice as long to set up as to hash.
+    """
+    block = key.ljust(_BLOCK, b"\0")
+    inner = sha256(block.translate(_INNER) + message).digest()
+    return sha256(block.translate(_OUTER) + inner).digest()
+
+
 @dataclass(slots=True, frozen=True)
 class PatientKey:
     """One patient's key. Make one object a patient and keep it: deriving costs some 10 µs."""
@@ -67,7 +82,7 @@ class PatientKey:
 
     def entry_key(self, source: str, id: str) -> bytes:  # noqa: A002  the field's name
         """Return the HMAC key of the entry about one event."""
-        return hmac.digest(self._content, f"{source}\0{id}".encode(), "sha256")
+        return hmac_sha256(self._content, f"{source}\0{id}".encode())
 
     def seal(self, plaintext: bytes, source: str, id: str) -> bytes:  # noqa: A002
         """Return the sealed bytes, other ones each time."""

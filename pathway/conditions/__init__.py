@@ -9,7 +9,8 @@ A condition is a mapping of one such name to its settings; `all` and `any` take 
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Final
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -30,10 +31,10 @@ from pathway.conditions.base import (
     Outlook,
     Tri,
     View,
-    all_of,
-    any_of,
+    decided_by,
     earliest,
     is_timed,
+    outlook_by,
 )
 
 
@@ -90,15 +91,26 @@ class _Several(Group):
     def _from_list(cls, body: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
         return {"members": body} if isinstance(body, list) else body
 
+    deciding: ClassVar[bool]
+
     def inside(self) -> tuple[Condition, ...]:
         return self.members
+
+    @cached_property
+    def _timed(self) -> tuple[tuple[Condition, bool], ...]:
+        return tuple((member, is_timed(member)) for member in self.members)
+
+    def test(self, view: View) -> Tri:
+        return decided_by(self.deciding, self.members, view)
+
+    def outlook(self, view: View) -> Outlook:
+        return outlook_by(self.deciding, self._timed, view)
 
 
 class All(_Several):
     """Every part holds."""
 
-    def test(self, view: View) -> Tri:
-        return all_of(self.members, view)
+    deciding = False
 
     def unknowns(self, view: View) -> list[str]:
         if self.test(view) is not None:
@@ -116,8 +128,7 @@ class All(_Several):
 class Any_(_Several):  # noqa: N801 - `any` in a policy; the plain name is typing's
     """At least one part holds."""
 
-    def test(self, view: View) -> Tri:
-        return any_of(self.members, view)
+    deciding = True
 
     def unknowns(self, view: View) -> list[str]:
         if self.test(view) is not None:

@@ -1,14 +1,14 @@
 """Conditions on absences, contact and how much time has passed."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from pathway.conditions import leave
-from pathway.conditions.base import Condition, Inputs, Tri, View, earliest
+from pathway.conditions.base import Condition, Inputs, Outlook, Tri, View, earliest
 from pathway.record import Known, NoShow, Record, Ref
-from pathway.weeks import calendar
 from schemas.facts import State
 from schemas.instants import DAY, HOUR, WEEK
 
@@ -44,6 +44,8 @@ class NoShowRun(_OnNoShows):
         return self.counted(view.record, view.record.no_show_run)
 
     def test(self, view: View) -> Tri:
+        if len(view.record.no_show_run) < self.at_least:
+            return False
         run, reached = self._run(view), view.record.reached
         if len(run) < self.at_least or leave.away(view.record.leaves, view.clock):
             return False
@@ -76,16 +78,21 @@ class NoShowsCounted(_OnNoShows):
         recent = [missed for missed in view.record.no_shows if missed.at >= after]
         return self.counted(view.record, recent)
 
+    def outlook(self, view: View) -> Outlook:
+        if len(view.record.no_shows) < self.at_least:
+            return False, None
+        recent, leaves = self._recent(view), view.record.leaves
+        if len(recent) < self.at_least:
+            return False, None
+        too_old = recent[-self.at_least].at + self.within_weeks * WEEK + 1
+        due = earliest(too_old, leave.next_edge(leaves, view.clock))
+        return not leave.away(leaves, view.clock), due
+
     def test(self, view: View) -> Tri:
-        enough = len(self._recent(view)) >= self.at_least
-        return enough and not leave.away(view.record.leaves, view.clock)
+        return self.outlook(view)[0]
 
     def due(self, view: View) -> int | None:
-        recent = self._recent(view)
-        if len(recent) < self.at_least:
-            return None
-        too_old = recent[-self.at_least].at + self.within_weeks * WEEK + 1
-        return earliest(too_old, leave.next_edge(view.record.leaves, view.clock))
+        return self.outlook(view)[1]
 
     def inputs(self, view: View) -> Inputs:
         return {f"no-shows in {self.within_weeks} weeks": len(self._recent(view))}
@@ -145,20 +152,27 @@ class Since(Condition):
             ("hours", self.hours),
         )
 
-    def _mark(self, view: View) -> tuple[int, Ref | None] | None:
-        record = view.record
-        match self.mark:
-            case "referral":
-                return (record.referral.at, record.referral.ref) if record.referral else None
-            case "state":
-                return None if record.since is None else (record.since, record.entered_by)
-            case "contact":
-                return _later(self._begun(record), record.contact)
-            case "individual_session":
-                return _later(record.since, record.individual)
-            case "left_residential":
-                left = record.left.get("residential")
-                return None if left is None else (left, None)
+    def _mark(self, record: Record) -> tuple[int, Ref | None] | None:
+        mark = self.mark
+        if mark == "contact":
+            return _later(self._begun(record), record.contact)
+        if mark == "left_residential":
+            left = record.left.get("residential")
+            return None if left is None else (left, None)
+        if mark == "individual_session":
+            return _later(record.since, record.individual)
+        if mark == "state":
+            return None if record.since is None else (record.since, record.entered_by)
+        return (record.referral.at, record.referral.ref) if record.referral else None
+
+    @cached_property
+    def _span(self) -> int:
+        """Elapsed time, in microseconds; 0 for business days."""
+        return (self.weeks or 0) * WEEK + (self.days or 0) * DAY + (self.hours or 0) * HOUR
+
+    @cached_property
+    def _paused(self) -> bool:
+        return self.mark in PAUSED_BY_LEAVE
 
     def _begun(self, record: Record) -> int | None:
         """When the unbroken stay in the states that count began; without them, treatment."""
@@ -172,40 +186,40 @@ class Since(Condition):
         return begun
 
     def _reached(self, view: View) -> int | None:
-        marked = self._mark(view)
+        marked = self._mark(view.record)
         if marked is None:
             return None
         start = marked[0]
         if self.business_days is not None:
-            return calendar(view.policy.zone).after_business_days(start, self.business_days)
-        span = (self.weeks or 0) * WEEK + (self.days or 0) * DAY + (self.hours or 0) * HOUR
-        if self.mark in PAUSED_BY_LEAVE:
-            return leave.with_pauses(start, span, view.record.leaves)
-        return start + span
+            return view.policy.calendar.after_business_days(start, self.business_days)
+        if self._paused and view.record.leaves:
+            return leave.with_pauses(start, self._span, view.record.leaves)
+        return start + self._span
+
+    def outlook(self, view: View) -> Outlook:
+        reached = self._reached(view)
+        if reached is None:
+            return None, None
+        if view.clock < reached:
+            return False, reached if reached < leave.FOREVER else None
+        leaves = view.record.leaves
+        if not self._paused or not leaves:
+            return True, None
+        return not leave.away(leaves, view.clock), leave.next_edge(leaves, view.clock)
 
     def test(self, view: View) -> Tri:
-        reached = self._reached(view)
-        if reached is None:
-            return None
-        suspended = self.mark in PAUSED_BY_LEAVE and leave.away(view.record.leaves, view.clock)
-        return view.clock >= reached and not suspended
+        return self.outlook(view)[0]
 
     def due(self, view: View) -> int | None:
-        reached = self._reached(view)
-        if reached is None:
-            return None
-        if view.clock < reached:
-            return reached if reached < leave.FOREVER else None
-        edge = leave.next_edge(view.record.leaves, view.clock)
-        return edge if self.mark in PAUSED_BY_LEAVE else None
+        return self.outlook(view)[1]
 
     def inputs(self, view: View) -> Inputs:
-        marked = self._mark(view)
+        marked = self._mark(view.record)
         name = f"days since {self.mark.replace('_', ' ')}"
         return {name: None if marked is None else (view.now - marked[0]) // DAY}
 
     def refs(self, view: View) -> Iterator[Ref]:
-        marked = self._mark(view)
+        marked = self._mark(view.record)
         if marked and marked[1]:
             yield marked[1]
 

@@ -5,9 +5,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pathway.conditions import leave
-from pathway.conditions.base import PERCENT, Condition, Inputs, Tri, View, earliest
+from pathway.conditions.base import PERCENT, Condition, Inputs, Tri, View
 from pathway.record import Week
-from pathway.weeks import calendar
 
 MINUTES = 60
 
@@ -41,7 +40,7 @@ def judged_weeks(view: View, count: int) -> list[Week]:
 def next_close(view: View) -> int:
     """When the next clinic week closes."""
     late = view.policy.late_charting
-    return calendar(view.policy.zone).week_of(view.clock - late)[1] + late
+    return view.policy.calendar.week_of(view.clock - late)[1] + late
 
 
 class _OnWeeks(Condition):
@@ -50,11 +49,14 @@ class _OnWeeks(Condition):
     reads = frozenset({"attendance", "leave"})
 
     def due(self, view: View) -> int | None:
-        if view.record.since is None:
-            return None
-        late = view.policy.late_charting
-        closes = (w.end + late for w in view.record.weeks if w.start >= (view.record.since or 0))
-        return earliest(*(close for close in closes if close > view.clock))
+        since, late = view.record.since, view.policy.late_charting
+        due = None
+        for week in reversed(view.record.weeks):
+            closes = week.end + late
+            if since is None or week.start < since or closes <= view.clock:
+                break
+            due = closes
+        return due
 
 
 class WeeklyHours(_OnWeeks):
@@ -103,7 +105,7 @@ class WeekUnknown(Condition):
         record = view.record
         if record.since is None:
             return None
-        zone = calendar(view.policy.zone)
+        zone = view.policy.calendar
         closed_end = zone.week_of(view.clock - view.policy.late_charting)[0]
         start, end = zone.week_of(closed_end - 1)
         if start < record.since or leave.touches(record.leaves, start, end):

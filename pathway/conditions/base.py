@@ -113,7 +113,9 @@ def earliest(*instants: int | None) -> int | None:
 
 def is_timed(part: Condition) -> bool:
     """Can time alone change this part's answer?"""
-    return not isinstance(part, Group) and type(part).due is not Condition.due
+    if isinstance(part, Group):
+        return any(is_timed(member) for member in part.inside())
+    return type(part).due is not Condition.due
 
 
 class Group(Condition):
@@ -145,28 +147,39 @@ class Group(Condition):
             yield from member.parts()
 
 
-def all_of(members: tuple[Condition, ...], view: View) -> Tri:
-    """False beats unknown, unknown beats true."""
-    result: Tri = True
+def decided_by(deciding: bool, members: tuple[Condition, ...], view: View) -> Tri:  # noqa: FBT001 - the value itself
+    """One member with the deciding answer decides; else unknown beats the other answer.
+
+    `all` is decided by False, `any` by True.
+    """
+    result: Tri = not deciding
     for member in members:
         value = member.test(view)
-        if value is False:
-            return False
+        if value is deciding:
+            return deciding
         if value is None:
             result = None
     return result
 
 
-def any_of(members: tuple[Condition, ...], view: View) -> Tri:
-    """True beats unknown, unknown beats false."""
-    result: Tri = False
-    for member in members:
-        value = member.test(view)
-        if value:
-            return True
-        if value is None:
+def outlook_by(deciding: bool, members: tuple[tuple[Condition, bool], ...], view: View) -> Outlook:  # noqa: FBT001
+    """The same of members told apart by whether they are timed, and the earliest due of those."""
+    result: Tri = not deciding
+    due: int | None = None
+    for member, timed in members:
+        if timed:
+            value, at = member.outlook(view)
+            if at is not None and (due is None or at < due):
+                due = at
+        elif result is deciding:
+            continue
+        else:
+            value = member.test(view)
+        if value is deciding:
+            result = deciding
+        elif value is None and result is not deciding:
             result = None
-    return result
+    return result, due
 
 
 class Bounds(Condition):

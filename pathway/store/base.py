@@ -6,10 +6,12 @@ All instants are integers: microseconds since 1970-01-01T00:00:00Z.
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from pathway.audit.tree import Tree
+from pathway.partitions import Share
 from pathway.store.errors import StaleOwnerError, StoreError
+from pathway.store.ownership import Ownership, Roster
 
 __all__ = [
     "Announcement",
@@ -32,12 +34,17 @@ __all__ = [
     "StoreError",
     "Vitals",
     "in_chunks",
+    "placed",
 ]
 
 T = TypeVar("T")
+BEFORE_ALL: Final = (-(2**62), "")  # a timer before every other
+
+# Rows are never changed once made. Those made for every event are not declared so: that would
+# double the cost of making one.
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class JournalRow:
     """One accepted event, as it came: the journal is the inbox and the history."""
 
@@ -62,7 +69,7 @@ class Known:
     raw: bytes
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class PatientRow:
     """One patient's snapshot: the fold so far, and the heads of the message chains."""
 
@@ -77,7 +84,7 @@ class PatientRow:
     chains: bytes
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class LedgerRow:
     """What was said of one effect."""
 
@@ -93,7 +100,7 @@ class LedgerRow:
     note: str = ""  # what the ledger itself must remember; see pathway/ledger.py
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class OutboxRow:
     """One outbound message, exactly as it is or was published."""
 
@@ -131,7 +138,7 @@ class PolicyRow:
     text: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class AuditRow:
     """One entry of the audit log: the public part, which is the leaf's bytes, and the sealed."""
 
@@ -164,7 +171,7 @@ class Vitals:
     """How a database is doing; quick to ask, whatever its size.
 
     Attributes:
-        owned: this store is the latest that claimed the database.
+        owned: this store is the latest that claimed the database, or one of those that share it.
         oldest: when the oldest unpublished message was recorded.
         due: patients with a timer due.
         entries: of the audit log.
@@ -266,7 +273,13 @@ class Commit:
 
 
 class Store(Protocol):
-    """The database. Both implementations pass `tests/store/conformance.py`."""
+    """The database. Both implementations pass `tests/store/conformance.py`.
+
+    Attributes:
+        ownership: how workers share it; None where it has one owner, the latest to claim.
+    """
+
+    ownership: Ownership | None
 
     async def open(self) -> None:
         """Connect and check the schema; raises StoreError."""
@@ -274,8 +287,17 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what was asked before, then disconnect."""
 
-    async def claim(self) -> int:
-        """Become the owner: only the latest to claim may commit. Returns the new epoch."""
+    async def claim(self, worker: str = "") -> int:
+        """Become the owner of everything: only the latest to claim may commit.
+
+        Returns the new epoch. `worker` is the name to show in the roster.
+        """
+
+    async def hold(self, share: Share) -> None:
+        """Commit from now on as the owner of a share, as `ownership` has it."""
+
+    async def roster(self) -> Roster:
+        """Which worker owns which partition, for whoever looks."""
 
     # -- the hot path, in the order in which a batch needs it --------------------------------
 
@@ -311,8 +333,9 @@ class Store(Protocol):
         Of the one `erased`, key, snapshot, timers, ledger, and the bodies of earlier messages
         and of parked messages that name them are destroyed; orders get the state given.
         Returns (commit number, recorded_at, outbox rows with their positions).
-        Raises StaleOwnerError if the owner's epoch moved on or nobody claimed it,
-        ClockWentBackError if `recorded_at` is less than `last_recorded_at()`, ConflictError if
+        Raises StaleOwnerError if anything of what this worker owns is another's by now, or if
+        it owns nothing; ClockWentBackError if `recorded_at` is less than that of the worker's
+        last commit or than `last_recorded_at()` was when it became the owner; ConflictError if
         a (source, id), a message id or a patient's key exists, StoreError otherwise. After any
         of them, or a cancellation, read the state again: the commit may have happened.
         """
@@ -324,7 +347,11 @@ class Store(Protocol):
         """
 
     async def last_recorded_at(self) -> int:
-        """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
+        """The greatest `recorded_at` of all commits, 0 if none.
+
+        Workers that share a database have clocks of their own: it never decreases for one
+        patient, nor in one worker's commits.
+        """
 
     async def in_force(self) -> dict[str, int]:
         """How many patients are under which policy, by the first 16 digits of its digest."""
@@ -403,11 +430,16 @@ class Store(Protocol):
 
     # -- the scheduler -------------------------------------------------------------------------
 
-    async def due(self, until: int, limit: int) -> list[str]:
-        """Patients whose next timer is due at or before an instant, the earliest first."""
+    async def due(
+        self, until: int, limit: int, after: tuple[int, str] = BEFORE_ALL
+    ) -> list[tuple[int, str]]:
+        """When and whose timers are due at or before an instant, the earliest first.
 
-    async def next_due(self) -> int | None:
-        """When the earliest timer of all fires; None if none is armed."""
+        Only those that come after a given one, in this order.
+        """
+
+    async def next_due(self, after: int = BEFORE_ALL[0]) -> int | None:
+        """When the earliest timer later than an instant fires; None if none is armed."""
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -451,6 +483,13 @@ class Store(Protocol):
 
     async def discard_parked(self, stream_sequences: Iterable[int]) -> int:
         """Delete parked messages; returns how many there were."""
+
+
+def placed(row: OutboxRow, recorded_at: int, position: int) -> OutboxRow:
+    """The row with what the commit gives it."""
+    return OutboxRow(
+        row.id, row.patient, row.kind, row.sequence, row.subject, row.body, recorded_at, position
+    )
 
 
 def in_chunks(keys: Sequence[T], size: int) -> Iterable[Sequence[T]]:

@@ -1,7 +1,8 @@
 """The store on PostgreSQL: a server of its own, for more than one worker and any disk.
 
-Three connections serve it, none of which delays another: for the batches, for relay and
-scheduler, and for looking. Each is made again by the first request after it broke.
+Five connections serve it, none of which delays another: for commits, for what the next batch looks
+up meanwhile, for relay and scheduler, for the worker's signs of life, and for looking. Each is made
+again by the first request after it broke.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any
 
+from pathway.partitions import Share
 from pathway.store import postgres_statements as sql
 from pathway.store.base import (
     Announcement,
@@ -19,9 +21,11 @@ from pathway.store.base import (
     Order,
     OutboxRow,
 )
-from pathway.store.errors import StaleOwnerError
+from pathway.store.errors import ClockWentBackError, StaleOwnerError
+from pathway.store.ownership import Roster
 from pathway.store.postgres_commit import append, write
 from pathway.store.postgres_connection import (
+    CREW,
     LOOKS,
     SCRUBBING,
     SIDE,
@@ -31,6 +35,7 @@ from pathway.store.postgres_connection import (
     line,
     server,
 )
+from pathway.store.postgres_ownership import PostgresOwnership, read
 from pathway.store.sql import SqlStore
 from pathway.store.statements import Lookup
 
@@ -48,37 +53,63 @@ class PostgresStore(SqlStore):
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         where = self._where = server(url)
+        self._share: Share | None = None
         self._epoch: int | None = None
+        self._floor = 0  # no commit of this worker is recorded before it
         self._looks = line(where, LOOKS)
         self._work = self._looks if read_only else line(where, WORK)
         self._side = self._looks if read_only else line(where, SIDE)
+        self._lookups = self._looks if read_only else line(where, WORK)
+        self._crew = self._looks if read_only else line(where, CREW)
+        self.ownership = PostgresOwnership(self._crew)
 
     async def open(self) -> None:
         """Connect and check the schema; raises StoreError."""
         await self._work.open()
-        for each in (self._side, self._looks):
-            each.open_later()  # most commands need only one of the three
+        for each in (self._side, self._lookups, self._crew, self._looks):
+            each.open_later()  # most commands need only one of them
 
     async def close(self) -> None:
         """Finish what was asked before, then disconnect."""
-        for each in (self._looks, self._side, self._work):
+        for each in (self._looks, self._lookups, self._side, self._crew, self._work):
             await each.close()
 
-    async def claim(self) -> int:
-        """Become the owner: only the latest to claim may commit. Returns the new epoch."""
-        ((epoch,),) = await self._work.fetch(sql.CLAIM)
-        self._epoch = int(epoch)
-        return self._epoch
+    async def claim(self, worker: str = "") -> int:
+        """Become the owner of everything: only the latest to claim may commit."""
+
+        async def work(connection: Connection) -> Share:
+            async with connection.transaction():
+                await connection.fetch(sql.LOCK_PARTITIONS)
+                rows = await connection.fetch(sql.CLAIM_PARTITIONS, worker)
+                epoch = await connection.fetchval(sql.CLAIM)
+            return Share(len(rows), epoch, dict(map(tuple, rows)))
+
+        share = await self._work.run(work)
+        await self.hold(share)
+        return share.generation
+
+    async def hold(self, share: Share) -> None:
+        """Commit from now on as the owner of a share, as `ownership` has it."""
+        self._floor = max(self._floor, await self.last_recorded_at())
+        self._share, self._epoch = share, share.generation
+
+    async def roster(self) -> Roster:
+        """Which worker owns which partition, for whoever looks."""
+        return await self._looks.run(read)
 
     async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
         """Write it all, fsynced, in one transaction; see `Store.commit`.
 
         A cancelled commit runs on to its end, and whatever is asked next waits for that.
         """
-        if self._epoch is None:
-            raise StaleOwnerError("nobody claimed this store: call claim() before commit()")
-        work = partial(write, epoch=self._epoch, commit=commit)
-        return await asyncio.shield(self._work.run(work))
+        if self._share is None or not self._share.epochs:
+            raise StaleOwnerError("this worker owns nothing: claim or hold before commit")
+        if commit.recorded_at < self._floor:
+            raise ClockWentBackError(f"{commit.recorded_at} is before {self._floor}")
+        work = partial(write, share=self._share, commit=commit)
+        written = await asyncio.shield(self._work.run(work))
+        self._floor = max(self._floor, commit.recorded_at)
+        return written
 
     async def append(self, entries: Sequence[AuditRow], announcement: Announcement) -> None:
         """Append to the audit log alone, in a commit of its own; for who owns nothing."""
@@ -138,4 +169,4 @@ class PostgresStore(SqlStore):
         def find(connection: Connection) -> Any:  # noqa: ANN401 - asyncpg's own type
             return connection.fetch(text, *columns)
 
-        return list(await self._work.run(find))
+        return list(await self._lookups.run(find))

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from pathway.audit.tree import Tree, leaf_hash
+from pathway.partitions import Share
 from pathway.store import postgres_statements as sql
 from pathway.store.base import (
     Announcement,
@@ -19,8 +20,9 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     PolicyRow,
+    placed,
 )
-from pathway.store.errors import ClockWentBackError, StaleOwnerError
+from pathway.store.errors import StaleOwnerError
 from pathway.store.postgres_connection import Connection
 
 
@@ -44,9 +46,9 @@ POLICY_KEY = attrgetter("digest")
 
 
 async def write(
-    connection: Connection, epoch: int, commit: Commit
+    connection: Connection, share: Share, commit: Commit
 ) -> tuple[int, int, list[OutboxRow]]:
-    """Write `commit` as the owner of `epoch`; returns and raises as `Store.commit` does.
+    """Write `commit` as the owner of `share`; returns and raises as `Store.commit` does.
 
     The row of `log_head` is locked as late as can be: after it come only the rows that need its
     numbers. Before it, rows are written in the order of their keys, so that two workers that
@@ -54,14 +56,15 @@ async def write(
     """
     recorded_at = commit.recorded_at
     async with connection.transaction():
+        await _fence(connection, share)
         if commit.erased is not None:
             for statement in sql.ERASURES:
                 await connection.execute(statement, commit.erased)
         await _put_what_needs_no_number(connection, commit)
         counts = (len(commit.journal), len(commit.outbox) + len(commit.announcement or ()))
-        taken = await connection.fetchrow(sql.TAKE_NUMBERS, recorded_at, *counts, epoch)
+        taken = await connection.fetchrow(sql.TAKE_NUMBERS, recorded_at, *counts, share.generation)
         if taken is None:
-            await _refuse(connection, epoch, recorded_at)
+            raise StaleOwnerError("the partitions were dealt anew")
         number, entries, messages, *tree = taken
         grown = await _append(connection, commit, number, Tree.load(*tree))
         announced = commit.announcement.messages(grown) if commit.announcement else []
@@ -73,8 +76,7 @@ async def write(
             outbox = _by_column(map(OUTBOX, told))
             await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
     sent = [
-        replace(row, recorded_at=recorded_at, position=position)
-        for position, row in enumerate(told, start=messages + 1)
+        placed(row, recorded_at, position) for position, row in enumerate(told, start=messages + 1)
     ]
     return number, recorded_at, sent
 
@@ -142,9 +144,9 @@ def _by_column(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
     return list(zip(*rows, strict=True))
 
 
-async def _refuse(connection: Connection, epoch: int, recorded_at: int) -> None:
-    head = await connection.fetchrow(sql.HEAD)
-    owner, last_recorded_at = head
-    if owner != epoch:
-        raise StaleOwnerError(f"the owner's epoch is {owner}, this worker's is {epoch}")
-    raise ClockWentBackError(f"{recorded_at} is before {last_recorded_at}")
+async def _fence(connection: Connection, share: Share) -> None:
+    """Let nobody take over what this worker owns until the transaction ends."""
+    found = dict(map(tuple, await connection.fetch(sql.FENCE, list(share.epochs))))
+    for partition, epoch in share.epochs.items():
+        if found.get(partition) != epoch:
+            raise StaleOwnerError(f"partition {partition} has another owner")

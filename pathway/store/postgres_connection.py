@@ -89,6 +89,16 @@ BY_INDEX: Final = (
 WORK: Final = Terms(30.0, LOCK, BY_INDEX, durable=True)
 # What the relay marks may be lost with the power: then it sends again what the broker has.
 SIDE: Final = Terms(30.0, LOCK, (*BY_INDEX, ("synchronous_commit", "off")))
+# Signs of life and claims must come in time: they are given up soon, and tried again.
+CREW: Final = Terms(
+    5.0,
+    2.0,
+    (
+        *BY_INDEX,
+        ("synchronous_commit", "off"),
+        ("idle_in_transaction_session_timeout", "2000"),
+    ),
+)
 # One migration waits for another; each may build an index over years of journal.
 MIGRATION: Final = Terms(3600.0, 60.0, (("idle_in_transaction_session_timeout", "0"),))
 SCRUBBING: Final = Terms(3600.0, 60.0)  # reads whole tables, and waits for who reads them

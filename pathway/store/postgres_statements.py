@@ -86,16 +86,22 @@ REWRAP = """UPDATE patient_keys SET wrapped = given.new
 PUT_ORDERS = _insert("orders", Order) + ORDER_MOVED
 MOVE_TREE = "UPDATE log_head SET tree_size = $1, tree = $2 WHERE id = 1"
 
+# The fence: whoever takes a partition over waits for these locks. It is a statement of its own,
+# for what it reads must be as of when it has the locks.
+FENCE = """SELECT partition, epoch FROM partitions WHERE partition = ANY($1::bigint[])
+    ORDER BY partition FOR SHARE"""
 # One statement that locks the row and takes the numbers: $1 recorded_at, $2 how many journal
-# rows, $3 how many messages, $4 the owner's epoch. Without a row it was refused; HEAD says why.
-TAKE_NUMBERS = """UPDATE log_head SET "commit" = "commit" + 1, recorded_at = $1,
-    journal = journal + $2, outbox = outbox + $3
-    WHERE id = 1 AND epoch = $4 AND recorded_at <= $1
+# rows, $3 how many messages, $4 the generation. Without a row it was refused.
+TAKE_NUMBERS = """UPDATE log_head SET "commit" = "commit" + 1,
+    recorded_at = GREATEST(recorded_at, $1), journal = journal + $2, outbox = outbox + $3
+    WHERE id = 1 AND epoch = $4
     RETURNING "commit", journal - $2, outbox - $3, tree_size, tree"""
+LOCK_PARTITIONS = "SELECT partition FROM partitions ORDER BY partition FOR UPDATE"
+CLAIM_PARTITIONS = """UPDATE partitions SET epoch = epoch + 1, worker = $1,
+    since = (extract(epoch from clock_timestamp()) * 1000000)::bigint RETURNING partition, epoch"""
 # The same for who owns nothing and only appends entries; $1 is how many messages.
 TAKE_ENTRIES = """UPDATE log_head SET "commit" = "commit" + 1, outbox = outbox + $1
     WHERE id = 1 RETURNING "commit", outbox - $1, tree_size, tree"""
-HEAD = "SELECT epoch, recorded_at FROM log_head WHERE id = 1"
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ANY($1::bigint[]) AND published = 0"
 DISCARD_PARKED = "DELETE FROM parked WHERE stream_sequence = ANY($1::bigint[]) RETURNING 1"

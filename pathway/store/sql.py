@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from pathway.audit.tree import HASH_SIZE, Tree
 from pathway.store import statements as sql
 from pathway.store.base import (
+    BEFORE_ALL,
     AuditRow,
     CheckpointRow,
     JournalRow,
@@ -87,7 +88,7 @@ class SqlStore(Store):
         return {row[1]: LedgerRow(*row) for row in rows}
 
     async def last_recorded_at(self) -> int:
-        """The `recorded_at` of the newest commit, 0 if none; a commit's is never less."""
+        """The greatest `recorded_at` of all commits, 0 if none; see `Store`."""
         ((recorded_at,),) = await self._work.fetch(sql.LAST_RECORDED_AT)
         return int(recorded_at)
 
@@ -197,13 +198,16 @@ class SqlStore(Store):
         """Whether a message waits to be published."""
         return bool(await self._side.fetch(sql.UNSENT, id))
 
-    async def due(self, until: int, limit: int) -> list[str]:
-        """Patients whose next timer is due at or before an instant, the earliest first."""
-        return [patient for (patient,) in await self._side.fetch(sql.DUE, until, limit)]
+    async def due(
+        self, until: int, limit: int, after: tuple[int, str] = BEFORE_ALL
+    ) -> list[tuple[int, str]]:
+        """When and whose timers are due at or before an instant, the earliest first."""
+        rows = await self._side.fetch(sql.DUE, until, *after, limit)
+        return [(next_due, patient) for next_due, patient in rows]
 
-    async def next_due(self) -> int | None:
-        """When the earliest timer of all fires; None if none is armed."""
-        ((due,),) = await self._side.fetch(sql.NEXT_DUE)
+    async def next_due(self, after: int = BEFORE_ALL[0]) -> int | None:
+        """When the earliest timer later than an instant fires; None if none is armed."""
+        ((due,),) = await self._side.fetch(sql.NEXT_DUE, after)
         return None if due is None else int(due)
 
     # -- looking -------------------------------------------------------------------------------

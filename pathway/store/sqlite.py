@@ -1,8 +1,9 @@
 """The store on one SQLite file: no server, one writer, any number of readers.
 
-Two threads serve it. One owns the worker's connection: what a batch, the relay and the
-scheduler need, in short indexed statements, so that an fsync overlaps the event loop. The
-other owns a connection for looking, so that no long look delays a commit.
+Three threads serve it. One owns the worker's connection: what a commit, the relay and the
+scheduler need, in short indexed statements, so that an fsync overlaps the event loop. One looks
+up what the next batch needs meanwhile. The third owns a connection for looking, so that no long
+look delays a batch.
 """
 
 import sqlite3
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pathway.partitions import Share
 from pathway.store import sqlite_statements as sql
 from pathway.store.base import (
     Announcement,
@@ -23,6 +25,7 @@ from pathway.store.base import (
 )
 from pathway.store.errors import SchemaBehindError, StaleOwnerError, StoreError
 from pathway.store.migrate import check
+from pathway.store.ownership import PartitionRow, Roster
 from pathway.store.sql import SqlStore
 from pathway.store.sqlite_commit import append, write
 from pathway.store.sqlite_connection import (
@@ -46,6 +49,7 @@ class SqliteStore(SqlStore):
 
     _work: ConnectionThread
     _looks: ConnectionThread
+    _lookups: ConnectionThread
 
     def __init__(
         self, path: str | Path, *, read_only: bool = False, busy_timeout: float = 5.0
@@ -57,26 +61,29 @@ class SqliteStore(SqlStore):
         self._read_only = read_only
         self._busy_timeout = busy_timeout
         self._epoch: int | None = None
+        self.ownership = None
         self._looks = ConnectionThread("store-looks", self._reader)
         self._work = self._looks if read_only else ConnectionThread("store-work", self._writer)
         self._side = self._work
+        self._lookups = (
+            self._looks if read_only else ConnectionThread("store-lookups", self._reader)
+        )
 
     async def open(self) -> None:
         """Connect and check the schema; raises StoreError."""
         if not self._path.is_file():
             raise SchemaBehindError(f"no database at {self._path}: run `pathway migrate`")
         try:
-            await self._work.open()
-            if self._looks is not self._work:
-                await self._looks.open()
+            for each in dict.fromkeys((self._work, self._lookups, self._looks)):
+                await each.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Finish what was asked before, then disconnect."""
-        await self._looks.close()
-        await self._work.close()
+        for each in dict.fromkeys((self._looks, self._lookups, self._work)):
+            await each.close()
 
     def _writer(self) -> sqlite3.Connection:
         connection = connect(self._path, "rw", self._busy_timeout)
@@ -97,16 +104,28 @@ class SqliteStore(SqlStore):
             raise
         return connection
 
-    async def claim(self) -> int:
-        """Become the owner: only the latest to claim may commit. Returns the new epoch."""
+    async def claim(self, worker: str = "") -> int:
+        """Become the owner of everything: only the latest to claim may commit."""
 
         def bump(connection: sqlite3.Connection) -> int:
             with transaction(connection):
                 connection.execute(sql.CLAIM)
+                connection.execute(sql.CLAIM_PARTITION, (worker,))
                 return int(connection.execute(sql.EPOCH).fetchone()[0])
 
         self._epoch = await self._work.run(bump)
         return self._epoch
+
+    async def hold(self, share: Share) -> None:
+        """What `claim` gave is all there is to hold; raises StaleOwnerError for anything else."""
+        if share.generation != self._epoch:
+            raise StaleOwnerError("a SQLite file has one owner: the latest to claim")
+
+    async def roster(self) -> Roster:
+        """Which worker owns the one partition, for whoever looks; not when it was last seen."""
+        ((now, generation),) = await self._looks.fetch(sql.NOW)
+        rows = await self._looks.fetch(sql.PARTITIONS)
+        return Roster(now, generation, [], [PartitionRow(*row) for row in rows])
 
     async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
         """Write it all, fsynced, in one transaction; see `Store.commit`."""
@@ -150,7 +169,7 @@ class SqliteStore(SqlStore):
                 rows += connection.execute(text, parameters).fetchall()
             return rows
 
-        return await self._work.run(find) if keys else []
+        return await self._lookups.run(find) if keys else []
 
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them.

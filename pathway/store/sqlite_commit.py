@@ -1,8 +1,9 @@
 """One commit on SQLite: every row of a micro-batch, in one transaction."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +21,7 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     PolicyRow,
+    placed,
 )
 from pathway.store.errors import ClockWentBackError, StaleOwnerError
 from pathway.store.sqlite_connection import transaction
@@ -63,10 +65,10 @@ def write(
                 connection.execute(statement, (commit.erased,))
         grown = _append(connection, commit, number, Tree.load(*tree))
         sent = _positioned(commit, messages, grown)
-        connection.executemany(sql.ADD_JOURNAL, _journal(commit, number, entries))
-        connection.executemany(sql.PUT_PATIENT, map(PATIENT, commit.patients))
-        connection.executemany(sql.PUT_LEDGER, map(LEDGER, commit.ledger))
-        connection.executemany(sql.ADD_OUTBOX, map(OUTBOX, sent))
+        _put(connection, sql.ADD_JOURNAL, _journal(commit, number, entries))
+        _put(connection, sql.PUT_PATIENT, map(PATIENT, commit.patients))
+        _put(connection, sql.PUT_LEDGER, map(LEDGER, commit.ledger))
+        _put(connection, sql.ADD_OUTBOX, map(OUTBOX, sent))
         connection.executemany(
             sql.ADD_PARKED, ((*PARKED(row), recorded_at) for row in commit.parked)
         )
@@ -88,9 +90,21 @@ def append(
         last, _, _, _, messages, *tree = connection.execute(sql.HEAD).fetchone()
         grown = _append(connection, told, last + 1, Tree.load(*tree))
         sent = _positioned(told, messages, grown)
-        connection.executemany(sql.ADD_OUTBOX, map(OUTBOX, sent))
+        _put(connection, sql.ADD_OUTBOX, map(OUTBOX, sent))
         moved = (last + 1, messages + len(sent), grown.size, grown.dump())
         connection.execute(sql.MOVE_TREE, moved)
+
+
+def _put(connection: sqlite3.Connection, text: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """Insert rows in order, many a statement.
+
+    Half the time of one a statement: each statement hands Python's lock over and back.
+    """
+    rest = list(rows)
+    while len(rest) >= sql.ROWS:
+        some, rest = rest[: sql.ROWS], rest[sql.ROWS :]
+        connection.execute(sql.repeated(text), list(chain.from_iterable(some)))
+    connection.executemany(text, rest)
 
 
 def _append(connection: sqlite3.Connection, commit: Commit, number: int, tree: Tree) -> Tree:
@@ -101,7 +115,7 @@ def _append(connection: sqlite3.Connection, commit: Commit, number: int, tree: T
     grown, nodes = tree.extend(hashes)
     numbered = enumerate(commit.entries, start=tree.size)
     rows = ((*ENTRY(row), number, sequence) for sequence, row in numbered)
-    connection.executemany(sql.ADD_ENTRY, rows)
+    _put(connection, sql.ADD_ENTRY, rows)
     connection.execute(sql.ADD_LEAVES, (tree.size, b"".join(hashes)))
     connection.executemany(sql.ADD_NODE, nodes)
     return grown
@@ -115,6 +129,6 @@ def _journal(commit: Commit, number: int, entries: int) -> Iterator[tuple[object
 def _positioned(commit: Commit, messages: int, tree: Tree) -> list[OutboxRow]:
     announced = commit.announcement.messages(tree) if commit.announcement else []
     return [
-        replace(row, recorded_at=commit.recorded_at, position=position)
+        placed(row, commit.recorded_at, position)
         for position, row in enumerate([*commit.outbox, *announced], start=messages + 1)
     ]

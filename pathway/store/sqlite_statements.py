@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import fields
 from functools import cache
 from itertools import chain
+from re import sub
 
 from pathway.store.base import (
     AuditRow,
@@ -31,6 +32,7 @@ from pathway.store.statements import (
     replaced,
 )
 
+ROWS = 32  # in an INSERT of many; more gain nothing
 SIZES = (1, 8, 64, 512)  # keys in a lookup: few texts, so that each is prepared only once
 
 
@@ -66,8 +68,18 @@ MOVE_TREE = """UPDATE log_head SET "commit" = ?, outbox = ?, tree_size = ?, tree
     WHERE id = 1"""
 EPOCH = "SELECT epoch FROM log_head WHERE id = 1"
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1"
+CLAIM_PARTITION = """UPDATE partitions SET epoch = (SELECT epoch FROM log_head), worker = ?,
+    since = CAST(strftime('%s', 'now') AS INTEGER) * 1000000"""
+NOW = "SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000, epoch FROM log_head"
+PARTITIONS = "SELECT partition, epoch, worker, since FROM partitions"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ?"
 DISCARD_PARKED = "DELETE FROM parked WHERE stream_sequence = ?"
+
+
+@cache
+def repeated(text: str) -> str:
+    """An INSERT of one row as one of `ROWS` rows."""
+    return sub(r"VALUES (\(.*?\))", lambda found: f"VALUES {', '.join([found[1]] * ROWS)}", text)
 
 
 def lookups(

@@ -96,9 +96,9 @@ UNPUBLISHED = f"""SELECT {columns(OutboxRow)} FROM outbox
     WHERE published = 0 AND position > ? ORDER BY position LIMIT ?"""
 MESSAGES_AFTER = f"""SELECT {columns(OutboxRow)} FROM outbox
     WHERE position > ? ORDER BY position LIMIT ?"""
-DUE = """SELECT patient FROM patients WHERE next_due IS NOT NULL AND next_due <= ?
-    ORDER BY next_due, patient LIMIT ?"""
-NEXT_DUE = "SELECT MIN(next_due) FROM patients WHERE next_due IS NOT NULL"
+DUE = """SELECT next_due, patient FROM patients WHERE next_due IS NOT NULL AND next_due <= ?
+    AND (next_due, patient) > (?, ?) ORDER BY next_due, patient LIMIT ?"""
+NEXT_DUE = "SELECT MIN(next_due) FROM patients WHERE next_due IS NOT NULL AND next_due > ?"
 CENSUS = "SELECT COALESCE(state, 'none'), COUNT(*) FROM patients GROUP BY 1 ORDER BY 1"
 PATIENT_KEYS = "SELECT patient FROM patients WHERE patient > ? ORDER BY patient LIMIT ?"
 POLICIES = f"SELECT {columns(PolicyRow)} FROM policies ORDER BY name, version, digest"

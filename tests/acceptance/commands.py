@@ -56,7 +56,11 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def pathway(
-    *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **settings: str
+    *arguments: str | Path,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    timeout: float = 60,
+    **settings: str,
 ) -> Result:
     """Run one command to its end; settings are `PATHWAY_*` without the prefix."""
     done = subprocess.run(
@@ -65,7 +69,7 @@ def pathway(
         capture_output=True,
         env=environment(_named(settings)),
         cwd=cwd,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -140,7 +140,7 @@ async def undisturbed(directory: Path, messages: list[Message]) -> Path:
             [Incoming(each.body, each.subject, number + i) for i, each in enumerate(some, 1)]
         )
     while due := await store.due(NOW, 500):
-        await processor.advance_time(due)
+        await processor.advance_time([patient for _, patient in due])
     await store.close()
     return database
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.nats_servers import running
 pytestmark = pytest.mark.anyio
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "nats"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "notifier.py"
 ROLES = ("worker", "operator", "ehr", "app", "notifier", "auditor")
 OUTSIDERS = ("ehr", "app", "notifier", "auditor")
 # Of `only-for-this-test`, at bcrypt's least cost: each login here takes a millisecond.
@@ -32,7 +34,9 @@ PASSWORD = "only-for-this-test"  # noqa: S105
 HASH = "$2y$04$eV97nwM8jcstp0wWDx3OcuhJXSuw4.RXsPMQsQt5JYlyzyctwL0Oa"
 SETTINGS = {
     "sources": "ehr=urn:ehr:*, app=urn:app:*",
-    "subscribers": "notifier=care.out.*.*, auditor=care.out.audit",
+    "subscribers": (
+        "notifier=care.out.alert.*, notifier=care.out.transition.*, auditor=care.out.audit"
+    ),
     "master_key": MASTER_TEXT,
     "clock": CLOCK,
     "settle": 0.05,
@@ -156,7 +160,8 @@ async def asked(client: Client, subject: str, body: Any = None) -> dict[str, Any
 
 async def pulled(client: Client, consumer: str) -> list[str]:
     """The subjects of all that a consumer has for us, acknowledged."""
-    subscription = await client.jetstream().pull_subscribe_bind(consumer, "CARE_OUT")
+    js = client.jetstream(prefix="care.api")
+    subscription = await js.pull_subscribe_bind(consumer, "CARE_OUT")
     subjects: list[str] = []
     while True:
         try:
@@ -192,6 +197,38 @@ async def test_a_publisher_publishes_and_a_notifier_and_an_auditor_read(
     assert set(audit) == {"care.out.audit"}
     assert await stack.last("CARE_EVENTS", ">") is None  # acknowledged, so gone
     assert stack.violations() == refused  # nobody, the worker included, had to ask for more
+
+
+async def test_the_example_notifier_pages_with_a_notifiers_credentials(
+    stack: Stack, patient: str, tmp_path: Path
+) -> None:
+    report = {"report_id": "r-1", "kind": "suicidal_ideation", "severity": "high"}
+    async with stack.as_("ehr") as ehr:
+        for kind, more in (
+            ("referral.received", {}),
+            ("safety.reported", {"data": report, "time": "2026-05-31T23:00:00Z"}),
+        ):
+            fields = event(patient, kind, source="urn:ehr:1", **more)
+            await ehr.jetstream().publish(named(fields, "ehr"), encode(fields))
+    await stack.said("alert", patient)
+    notifier = await asyncio.create_subprocess_exec(
+        sys.executable,
+        EXAMPLE,
+        stack.url("notifier"),
+        tmp_path / "notifier.db",
+        "care.api",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert notifier.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            async for line in notifier.stdout:
+                assert not line.startswith(b"GAP")
+                if line.startswith(b"PAGE") and patient.encode() in line:
+                    break
+    finally:
+        notifier.kill()
+        await notifier.wait()
 
 
 async def test_a_worker_that_remembers_nothing_may_look_where_a_chain_stands(
@@ -261,8 +298,10 @@ async def test_nobody_else_writes_messages(stack: Stack, patient: str, role: str
         assert await asked(client, target, {"forged": True}) is None
         fields = event(patient, source=f"urn:{role}:1")
         await client.publish(named(fields, role), encode(fields), reply=target)
-        await client.publish("$JS.API.CONSUMER.INFO.CARE_OUT.notifier", b"", reply=target)
-        await client.publish(f"$JS.API.CONSUMER.INFO.CARE_OUT.{role}", b"", reply=target)
+        for prefix in ("$JS.API", "care.api"):
+            for consumer in ("notifier", role):
+                info = f"{prefix}.CONSUMER.INFO.CARE_OUT.{consumer}"
+                await client.publish(info, b"", reply=target)
         await client.flush()
     found = await stack.last("CARE_OUT", target)
     if role in {"ehr", "app"}:  # the event itself was good: only the worker speaks of it
@@ -279,9 +318,9 @@ async def test_a_subscriber_cannot_have_its_messages_delivered_as_events(
     before = await stack.counts()
     async with stack.as_(role) as client:
         for target in ("care.events.ehr.referral-received.P1", "care.events.a.b.P1"):
-            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.CARE_OUT.{role}", b"1", reply=target)
+            await client.publish(f"care.api.CONSUMER.MSG.NEXT.CARE_OUT.{role}", b"1", reply=target)
         await client.flush()
-        await asked(client, f"$JS.API.CONSUMER.INFO.CARE_OUT.{role}")
+        assert await asked(client, f"care.api.CONSUMER.INFO.CARE_OUT.{role}") is not None
     assert (await stack.counts())["CARE_EVENTS"] == before["CARE_EVENTS"]
 
 
@@ -314,7 +353,9 @@ async def test_nobody_outside_administers(stack: Stack, role: str) -> None:
     more = [f"$JS.API.CONSUMER.{verb}.CARE_OUT.{other}" for verb in ("INFO", "DELETE", "MSG.NEXT")]
     more.append(f"$JS.API.CONSUMER.DELETE.CARE_OUT.{role}")
     async with stack.as_(role) as client:
-        answers = await asyncio.gather(*(asked(client, each) for each in [*ADMINISTRATION, *more]))
+        own = [each.replace("$JS.API", "care.api") for each in [*ADMINISTRATION, *more]]
+        subjects = {*ADMINISTRATION, *more, *own}
+        answers = await asyncio.gather(*(asked(client, each) for each in subjects))
     assert [each for each in answers if each is not None] == []
     assert len(await stack.counts()) == 2  # both streams are there
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import nats.errors
 import pytest
@@ -10,8 +11,9 @@ from nats.aio.msg import Msg
 
 from handlers import streams
 from handlers.embedded import EmbeddedNats
-from handlers.pull import Handler, Source, StandingPullSubscriber, acknowledge, subscribe
-from handlers.streams import StreamNames
+from handlers.intake import Source
+from handlers.pull import Handler, StandingPullSubscriber, acknowledge, subscribe
+from handlers.streams import StreamNames, consumers, declare_consumer
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +56,7 @@ async def running(
     handler: Handler,
     batch_size: int = 64,
     grace: float = 5.0,
+    partitions: int = 1,
 ) -> AsyncIterator[StandingPullSubscriber]:
     async def quiet(_: Exception) -> None:
         """Reconnecting is what these tests provoke."""
@@ -68,12 +71,19 @@ async def running(
     )
     await broker.connect()
 
-    async def declare() -> None:
-        await streams.declare_consumer(broker.config.connection_state.stream, names)
-
-    await streams.declare(broker.config.connection_state.stream, names)
-    source = Source(names.events, streams.DURABLE, names.events_subject, declare)
-    subscriber = subscribe(broker, handler, source, batch_size=batch_size)
+    js = broker.config.connection_state.stream
+    wanted = [each for p in range(partitions) for each in consumers(names.layout(partitions), p)]
+    await streams.declare(js, names, partitions=partitions)
+    for consumer in wanted:
+        await declare_consumer(js, names, consumer)
+    subscriber = subscribe(broker, handler, names.events_subject, batch_size=batch_size)
+    again = [partial(declare_consumer, js, names, consumer) for consumer in wanted]
+    await subscriber.read_from(
+        [
+            Source(names.events, consumer.durable, each)
+            for consumer, each in zip(wanted, again, strict=True)
+        ]
+    )
     await broker.start()
     try:
         yield subscriber
@@ -226,17 +236,17 @@ async def test_the_loop_sleeps_while_the_broker_is_gone(
     async with running(own_server, names, Received()) as subscriber:
         await own_server.stop()
         await eventually(lambda: not subscriber.connection.is_connected)
-        pull = subscriber._pull
-        assert pull is not None
+        intake = subscriber._intake
+        assert intake is not None
         looks = 0
-        original = pull.renew
+        original = intake.renew
 
         async def counted() -> None:
             nonlocal looks
             looks += 1
             await original()
 
-        pull.renew = counted  # type: ignore[method-assign]
+        intake.renew = counted  # type: ignore[method-assign]
         await asyncio.sleep(1)  # a rate is measured
         assert looks < 10
 

@@ -280,3 +280,34 @@ async def test_a_lost_notification_is_made_up_for(
         assert await relay.drain(5)
         outbox.add("p1")
         await eventually(lambda: outbox.all_published)
+
+
+async def test_what_another_worker_owns_is_left_to_it(
+    client: Client, names: StreamNames, outbox: MemoryOutbox, eventually: Eventually
+) -> None:
+    """Once it is ours, everything of it goes out; what is no longer ours, no more."""
+    await streams.declare(client.jetstream(), names)
+    for patient in ("mine", "theirs", "mine", "theirs"):
+        outbox.add(patient)
+        outbox.add(patient, "receipt")
+    owned = {"mine"}
+    settings = RelaySettings(stream=names.out, mark_every=0.01, rescan_every=60)
+    relay = Relay(client, outbox, settings, owns=owned.__contains__)
+    running = asyncio.create_task(relay.run())
+    try:
+        assert await relay.drain(10)
+        assert {row.patient for row in outbox.rows if row.position in outbox.published} == {"mine"}
+        assert len(outbox.published) == 4
+        assert relay.backlog == 0
+        owned.symmetric_difference_update({"mine", "theirs"})
+        outbox.add("mine")
+        outbox.add("theirs")
+        relay.rescan()
+        await eventually(lambda: len(outbox.published) == 9)
+        assert await relay.drain(10)
+        left = {row.patient for row in outbox.rows if row.position not in outbox.published}
+        assert left == {"mine"}
+        assert (await client.jetstream().stream_info(names.out)).state.messages == 9
+    finally:
+        relay.stop()
+        await running

@@ -14,11 +14,14 @@ async def test_declaring_twice_changes_nothing(client: Client, names: StreamName
     await streams.declare(js, names)
     before = await js.stream_info(names.events), await js.stream_info(names.out)
     await streams.declare(js, names)
+    (consumer,) = streams.consumers(names.layout(), 0)
+    for _ in range(2):
+        await streams.declare_consumer(js, names, consumer)
     after = await js.stream_info(names.events), await js.stream_info(names.out)
     assert [info.config for info in before] == [info.config for info in after]
-    consumer = await js.consumer_info(names.events, streams.DURABLE)
-    assert consumer.config.ack_wait == 30
-    assert consumer.config.max_deliver == -1
+    made = await js.consumer_info(names.events, streams.DURABLE)
+    assert made.config.ack_wait == 30
+    assert made.config.max_deliver == -1
 
 
 async def test_existing_streams_are_brought_up_to_date(client: Client, names: StreamNames) -> None:
@@ -50,8 +53,9 @@ async def test_another_consumer_on_the_work_queue_is_refused_with_the_name(
         name=names.events, subjects=[names.events_subject], retention=RetentionPolicy.WORK_QUEUE
     )
     await js.add_consumer(names.events, durable_name="other")
+    (consumer,) = streams.consumers(names.layout(), 0)
     with pytest.raises(StreamError, match=streams.DURABLE):
-        await streams.declare(js, names)
+        await streams.declare_consumer(js, names, consumer)
 
 
 async def test_a_full_inbox_refuses_the_publisher(client: Client, names: StreamNames) -> None:

@@ -188,7 +188,9 @@ async def client(cluster: Cluster, role: str) -> AsyncIterator[Client]:
 async def pulled(cluster: Cluster, wanted: str) -> None:
     """Read as the notifier until a subject came."""
     async with client(cluster, "notifier") as notifier, asyncio.timeout(60):
-        subscription = await notifier.jetstream().pull_subscribe_bind("notifier", "CARE_OUT")
+        subscription = await notifier.jetstream(prefix="care.api").pull_subscribe_bind(
+            "notifier", "CARE_OUT"
+        )
         while True:
             try:
                 for message in await subscription.fetch(50, timeout=1):

@@ -10,12 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathway import record as records
-from pathway.batch import Accepted, Incoming, Terms
+from pathway.batch import Accepted, Incoming, Outcome, Terms
 from pathway.policy import Policy
 from pathway.process import Processor
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
-from pathway.store.base import JournalRow, LedgerRow, OutboxRow, PatientRow, PolicyRow
+from pathway.store.base import (
+    Commit,
+    JournalRow,
+    LedgerRow,
+    OutboxRow,
+    PatientRow,
+    PolicyRow,
+    StoreError,
+)
 from pathway.store.migrate import upgrade
 from pathway.store.sqlite import SqliteStore
 from schemas.facts import EVENT_TYPES
@@ -66,16 +74,22 @@ class _Database:
 
 
 @settings(max_examples=12)
-@given(pinned=PINNED, data=st.data(), cached=st.sampled_from([0, 100]))
+@given(
+    pinned=PINNED,
+    data=st.data(),
+    cached=st.sampled_from([0, 100]),
+    failing=st.sets(st.integers(0, 40), max_size=4),
+)
 def test_the_real_flow_is_what_its_journal_says(
-    pinned: Policy, data: st.DataObject, cached: int
+    pinned: Policy, data: st.DataObject, cached: int, failing: set[int]
 ) -> None:
+    """Also where a batch is folded on one under way, and where that one's commit fails."""
     events = [
         event for patient in ("p-1", "p-2", "p-3") for event in data.draw(journeys(patient, pinned))
     ]
     batches = data.draw(arrivals(events))
     with TemporaryDirectory() as folder:
-        left = asyncio.run(_work(Path(folder), pinned, batches, cached))
+        left = asyncio.run(_work(Path(folder), pinned, batches, cached, failing))
     for patient, journal in left.journal.items():
         again = replayed(journal)
         told = [replace(row, position=0, recorded_at=0) for row in left.outbox.get(patient, [])]
@@ -88,12 +102,16 @@ def test_the_real_flow_is_what_its_journal_says(
 
 
 async def _work(
-    folder: Path, pinned: Policy, batches: Sequence[Sequence[Event]], cached: int
+    folder: Path,
+    pinned: Policy,
+    batches: Sequence[Sequence[Event]],
+    cached: int,
+    failing: set[int],
 ) -> _Database:
     """Run the batches through the real processor; internal facts come from inside."""
     url = f"sqlite:///{folder / 'pathway.db'}"
     upgrade(url)
-    store = SqliteStore(url)
+    store = _Unsteady(url, failing)
     await store.open()
     try:
         clock = [NOW]
@@ -103,6 +121,7 @@ async def _work(
         )
         await processor.start()
         sequence = 0
+        under_way: list[tuple[list[Incoming], asyncio.Task[Outcome]]] = []
         for batch in batches:
             messages = []
             for event in batch:
@@ -112,13 +131,49 @@ async def _work(
                     sequence += 1
                     subject = EVENT_TYPES[event.type].subject(event.patient)
                     messages.append(Incoming(event.raw, subject, sequence))
-            outcome = await processor.take(messages)
-            assert not outcome.failed
-            assert not outcome.parked
+            under_way.append((messages, asyncio.create_task(processor.take(messages))))
+            await asyncio.sleep(0)  # its turn has come
+            if len(under_way) > 1:
+                await _to_the_end(processor, *under_way.pop(0))
             clock[0] += HOUR
+        for each in under_way:
+            await _to_the_end(processor, *each)
         return await _left(store)
     finally:
         await store.close()
+
+
+async def _to_the_end(
+    processor: Processor, messages: list[Incoming], taken: "asyncio.Task[Outcome]"
+) -> None:
+    """What fails is delivered again, as the broker does."""
+    while True:
+        try:
+            outcome = await taken
+            break
+        except StoreError:
+            taken = asyncio.create_task(processor.take(messages))
+    assert not outcome.failed
+    assert not outcome.parked
+
+
+class _Unsteady(SqliteStore):
+    """Some commits fail: every other one of those before anything is written, or after all is."""
+
+    def __init__(self, url: str, failing: set[int]) -> None:
+        super().__init__(url)
+        self._failing = set(failing)
+        self._commits = 0
+
+    async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
+        self._commits += 1
+        fails = self._commits in self._failing
+        if fails and self._commits % 2:
+            raise StoreError("the disk is full")
+        done = await super().commit(commit)
+        if fails:
+            raise StoreError("the answer was lost")
+        return done
 
 
 def _shelf(pinned: Policy) -> PolicyShelf:
@@ -134,9 +189,20 @@ def _shelf(pinned: Policy) -> PolicyShelf:
 
 async def _inside(processor: Processor, event: Event, clock: list[int]) -> None:
     """As the scheduler and `pathway policy adopt` do: past the reader, not past the flow."""
-    batch = processor._open()
-    batch.accepted = [Accepted(event)]
-    await processor._finish(batch)
+
+    async def once() -> None:
+        async with processor._turn:
+            batch = await processor._open()
+            batch.accepted = [Accepted(event)]
+            landing = await processor._depart(batch)
+        await landing
+
+    while True:
+        try:
+            await once()
+            break
+        except StoreError:
+            continue
     clock[0] += HOUR
 
 

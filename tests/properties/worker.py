@@ -1,5 +1,6 @@
 """The flow of `pathway/process.py` for one patient, with lists for a database."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -93,6 +94,8 @@ class MemoryWorker:
         )
         self.ledger.update(speech.changed)
         messages = [replace(row, recorded_at=recorded_at) for row in speech.messages]
+        for message in messages:
+            _keeps_to_its_model(message.body)
         self.commits.append(Told(messages, advanced.truth is not None))
         return self.commits[-1]
 
@@ -124,6 +127,12 @@ class MemoryWorker:
             )
             for event in events
         ]
+
+
+def _keeps_to_its_model(body: bytes) -> None:
+    """The worker writes messages by hand; the model says what may stand in them, and how."""
+    model = outbound.OUTBOUND_TYPES[json.loads(body)["type"]]
+    assert outbound.encode(model.model_validate_json(body)) == body
 
 
 def worked(pinned: Policy, batches: Sequence[Sequence[Event]], *, reload: bool) -> MemoryWorker:

@@ -54,7 +54,7 @@ async def open_clinic(url: str) -> None:
         if number == EVENTS:
             break
     while due := await store.due(NOW, 500):
-        await processor.advance_time(due)
+        await processor.advance_time([patient for _, patient in due])
     await signer.sign(LOG)
     await store.close()
 

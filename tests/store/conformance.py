@@ -343,7 +343,7 @@ class StoreConformance:
         await store.scrub()
         assert await store.keys(["p1", "p2", "p11"]) == {"p1": b"", "p2": b"p2", "p11": b"p11"}
         assert (await store.patients(["p1", "p2", "p11"])).keys() == {"p2", "p11"}
-        assert await store.due(9, 9) == ["p11", "p2"]
+        assert await store.due(9, 9) == [(3, "p11"), (3, "p2")]
         assert await store.ledger_of("p1") == {}
         assert await store.ledger_of("p2") != {}
         body = message("m").body
@@ -390,10 +390,12 @@ class StoreConformance:
     async def test_due_patients_come_earliest_first(self, store: Store) -> None:
         due = {"a": 30, "B": 10, "c": 20, "A": 20, "d": None, "e": 31}
         await store.commit(Commit(1, patients=[snapshot(p, None, t) for p, t in due.items()]))
-        assert await store.due(30, 10) == ["B", "A", "c", "a"]
-        assert await store.due(30, 2) == ["B", "A"]
+        assert await store.due(30, 10) == [(10, "B"), (20, "A"), (20, "c"), (30, "a")]
+        assert await store.due(30, 2) == [(10, "B"), (20, "A")]
+        assert await store.due(30, 2, after=(20, "A")) == [(20, "c"), (30, "a")]
         assert await store.due(9, 10) == []
         assert await store.next_due() == 10
+        assert [await store.next_due(each) for each in (10, 20, 31)] == [20, 30, None]
 
     async def test_census_counts_by_state(self, store: Store) -> None:
         states = {"a": "iop", "b": "iop", "c": "php", "d": None}

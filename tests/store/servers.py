@@ -50,6 +50,10 @@ class Postgres:
         """At once; what it did not write yet is lost to nobody."""
         self._control("-m", "immediate", "stop")
 
+    def start(self) -> None:
+        """Start it again after `stop`."""
+        self._server.ensure_postgres_running()
+
     def reload(self) -> None:
         self._control("reload")
 

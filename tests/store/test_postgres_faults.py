@@ -205,7 +205,7 @@ async def test_commits_that_share_an_id_neither_deadlock_nor_double_it(
     """As two owners of two partitions would, or a worker and its zombie on the same patients."""
     other = PostgresStore(database)
     await other.open()
-    other._epoch = store._epoch
+    other._share = store._share
     for number in range(1, 21):
         names = [f"{number}-{position}" for position in range(50)]
         shared = entry(f"{number}-shared")
@@ -229,7 +229,7 @@ async def test_numbers_stay_dense_and_visible_in_order(store: PostgresStore, dat
     others = [PostgresStore(database) for _ in range(3)]
     for other in others:
         await other.open()
-        other._epoch = store._epoch
+        other._share = store._share
     done = asyncio.Event()
 
     async def watch() -> None:

@@ -17,7 +17,7 @@ from pathway.store.migrate import current, head, upgrade
 from pathway.store.open import open_store
 from pathway.store.sqlite import SqliteStore
 from pathway.store.sqlite_statements import lookups
-from pathway.store.statements import DUE, KNOWN, LEDGER, PATIENTS, UNPUBLISHED
+from pathway.store.statements import DUE, KNOWN, LEDGER, NEXT_DUE, PATIENTS, UNPUBLISHED
 
 from .conformance import EMPTY, StoreConformance
 from .rows import entry, full
@@ -133,7 +133,8 @@ def test_every_hot_statement_uses_an_index(url: str, path: Path) -> None:
         *lookups(KNOWN, keys),
         *lookups(LEDGER, keys),
         *lookups(PATIENTS, [("a",)] * 100),
-        (DUE, (1, 1)),
+        (DUE, (1, 0, "", 1)),
+        (NEXT_DUE, (1,)),
         (UNPUBLISHED, (0, 1)),
     ]
     assert current(url) == head()

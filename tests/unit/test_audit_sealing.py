@@ -1,6 +1,7 @@
 """Sealing: only the patient's key opens, nothing can be bent, rotation seals nothing again."""
 
 import base64
+import hmac
 import os
 import stat
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pathway.audit.errors import KeyFileError, SealError, UnknownMasterKeyError
-from pathway.audit.sealing import KeyRing, MasterKey, PatientKey, master_id
+from pathway.audit.sealing import KeyRing, MasterKey, PatientKey, hmac_sha256, master_id
 
 KEY = PatientKey("p-1", bytes(range(32)))
 MASTER = MasterKey(bytes(32))
@@ -51,6 +52,11 @@ def test_a_flipped_bit_is_noticed(data: st.DataObject) -> None:
         KEY.open(bytes(bent), "/ehr", "e-1")
     with pytest.raises(SealError):
         KEY.open(sealed[: place // 8], "/ehr", "e-1")
+
+
+@given(st.binary(max_size=64), st.binary())
+def test_the_hmac_is_that_of_the_standard(key: bytes, message: bytes) -> None:
+    assert hmac_sha256(key, message) == hmac.digest(key, message, "sha256")
 
 
 def test_each_entry_has_an_hmac_key_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """Clinic weeks and business days, in the program's zone."""
 
+import random
 import sys
 import zoneinfo
 from datetime import datetime, timedelta
@@ -92,3 +93,13 @@ def test_zones_come_from_the_pinned_package_alone() -> None:
 def test_a_calendar_is_made_once() -> None:
     assert calendar("Europe/Berlin") is calendar("Europe/Berlin")
     assert calendar("Europe/Berlin").local(0).utcoffset() == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("zone", ["America/Chicago", "Europe/Berlin", "Australia/Lord_Howe", "UTC"])
+def test_business_days_are_those_of_the_wall_clock(zone: str) -> None:
+    """Reckoned by weeks or walked day by day, whenever the clocks change."""
+    chance, found = random.Random(zone), calendar(zone)  # noqa: S311 - no secret
+    for _ in range(3000):
+        instant = parse_instant("2019-12-28T00:00:00Z") + chance.randrange(3 * 365 * DAY)
+        days = chance.randrange(1, 12)
+        assert found.after_business_days(instant, days) == found._walked(instant, days)
