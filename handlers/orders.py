@@ -14,6 +14,7 @@ from handlers.streams import StreamNames
 from pathway import adoption
 from pathway.adoption import Adopting
 from pathway.batch import Outcome
+from pathway.clerk import Clerk
 from pathway.erasure import message_id
 from pathway.process import Processor
 from pathway.store.base import Order, OrderState
@@ -47,6 +48,7 @@ class Orders:
         replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
+        self._clerk = Clerk(processor)
         self._names = names
         self._stream = stream
         self._forget = forget
@@ -96,9 +98,9 @@ class Orders:
             return
         log.info("order", order=order.id, kind=order.kind, patient=order.patient)
         if order.kind == "erase":
-            self._committed(await self._processor.erase(order))
+            self._committed(await self._clerk.erase(order))
         elif order.kind == "adopt":
-            self._committed(await self._processor.sign_off(order))
+            self._committed(await self._clerk.sign_off(order))
         else:
             raise NotImplementedError(order.kind)  # perhaps a newer program's
 
@@ -131,7 +133,7 @@ class Orders:
                 return  # the next worker goes on
             lacking = await adoption.lacking(store, order, some)
             if own := [each for each in lacking if self._processor.owns(each)]:
-                self._committed(await self._processor.adopt(order, own))
+                self._committed(await self._clerk.adopt(order, own))
                 lacking = await adoption.lacking(store, order, lacking)
             count += len(own)
             left += sum(not self._processor.owns(each) for each in lacking)

@@ -11,21 +11,17 @@ returns, the relay publishes from the outbox.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from pathway import adoption
-from pathway.adoption import Adopting
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
-from pathway.audit.errors import SealError, UnknownMasterKeyError
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
-from pathway.erasure import Erasure, RefusedError
 from pathway.flight import EarlierFailedError, Flight
 from pathway.ledger import LATE, Speech
 from pathway.partitions import Share
@@ -37,11 +33,8 @@ from pathway.store.base import (
     JournalRow,
     Known,
     LedgerRow,
-    Order,
-    OrderState,
     OutboxRow,
     ParkedRow,
-    PatientRow,
     Store,
     StoreError,
 )
@@ -133,12 +126,14 @@ class Processor:
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
-        keys = list(patients)
+        now = self.clock()
+        return await self.append([inbound.time_advanced(key, now) for key in patients])
+
+    async def append(self, facts: Sequence[Event]) -> Outcome:
+        """Journal facts of the program's own making; those of others' patients are left out."""
 
         def fill(batch: Batch) -> None:
-            now = self.clock()
-            own = (key for key in keys if self._owns(key))
-            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in own]
+            batch.accepted = [Accepted(fact) for fact in facts if self._owns(fact.patient)]
 
         return await self._work(fill)
 
@@ -161,93 +156,23 @@ class Processor:
         departed()
         return await landing
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Batch]:
+        """A batch for what no event brings, with all before it in the database; then committed.
+
+        Raises StoreError, from the end of the block.
+        """
+        async with self._turn:
+            await self._land()
+            batch = await self._open()
+            yield batch
+            await self._commit(batch)
+
     async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
         """Commit messages that are about no patient. Raises StoreError."""
-        async with self._turn:
-            await self._land()
-            batch = await self._open()
+        async with self.alone() as batch:
             batch.commit.outbox += messages
-            await self._commit(batch)
-            return batch.outcome
-
-    async def erase(self, order: Order) -> Outcome:
-        """Destroy a patient's key and all that is not the log; final. Raises StoreError.
-
-        Nothing happens to another worker's patient.
-        """
-        async with self._turn:
-            await self._land()
-            batch = await self._open()
-            if not self._owns(order.patient):
-                return batch.outcome
-            try:
-                erasure = await self._erasure(order)
-                erasure.fill(batch.commit)
-            except RefusedError as refused:
-                batch.commit.orders = [
-                    replace(order, state=OrderState.REFUSED, detail=refused.code)
-                ]
-            else:
-                self.forget(order.patient)  # first: a commit that failed may have happened
-            await self._commit(batch)
-            return batch.outcome
-
-    async def sign_off(self, order: Order) -> Outcome:
-        """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""
-        async with self._turn:
-            await self._land()
-            batch = await self._open()
-            try:
-                await self._sign_off(order, batch.commit)
-            except RefusedError as refused:
-                batch.commit.orders = [
-                    replace(order, state=OrderState.REFUSED, detail=refused.code)
-                ]
-            await self._commit(batch)
-            return batch.outcome
-
-    async def _sign_off(self, order: Order, commit: Commit) -> None:
-        said = Adopting.of(order)
-        policy, chosen = said.policy, said.patients or []
-        if len(await self.store.patients(chosen)) < len(chosen):
-            raise RefusedError("unknown_patient")
-        adoption.sign_off(order, policy, commit)
-        self.shelf.add(policy)
-        commit.policies = self.shelf.unsaved()
-
-    async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
-        """Put own patients under a policy that was signed off; again is no harm.
-
-        Raises StoreError.
-        """
-        async with self._turn:
-            batch = await self._open()
-            policy = Adopting.of(order).policy
-            self.shelf.add(policy)
-            own = [each for each in patients if self._owns(each)]
-            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in own]
-            landing = await self._depart(batch)
-        return await landing
-
-    async def _erasure(self, order: Order) -> Erasure:
-        patient = order.patient
-        rows = await self.store.journal(patient)
-        if not rows:
-            raise RefusedError("unknown_patient")
-        if await self.vault.erased([patient]):
-            raise RefusedError("already_erased")
-        row = (await self.store.patients([patient]))[patient]
-        kept_until = rows[-1].recorded_at + self.terms.retention
-        policy = self.shelf.references[await self._in_force(row)]
-        return Erasure(row, order, kept_until, self.terms.prefix, policy)
-
-    async def _in_force(self, row: PatientRow) -> str:
-        """The policy that judges a patient; the pinned one if the snapshot does not open."""
-        try:
-            key = (await self.vault.find([row.patient]))[row.patient]
-            return Chart.of_row(opened_snapshot(key, row)).snapshot.policy
-        except (SealError, UnknownMasterKeyError, KeyError):
-            return row.policy  # what nobody can read any more can still be erased
+        return batch.outcome
 
     def forget(self, patient: str) -> None:
         """Hold nothing of a patient in memory."""

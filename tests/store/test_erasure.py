@@ -11,6 +11,7 @@ import pytest
 from pathway import policy
 from pathway.audit.problems import Finding
 from pathway.batch import Incoming, Terms
+from pathway.clerk import Clerk
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.base import Commit, Order, OrderState, OutboxRow, Store
@@ -71,7 +72,7 @@ def erasing(patient: str, **more: str | None) -> Order:
 
 async def erased(processor: Processor, order: Order) -> Order:
     await processor.store.give([order])
-    await processor.erase(order)
+    await Clerk(processor).erase(order)
     kept = await processor.store.order(order.id)
     assert kept is not None
     return kept
