@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from handlers.cli.looking import Patient
-from handlers.cli.root import Data, Finding, app, run, say, settings
+from handlers.cli.root import Data, Finding, app, run, say, settings, short
 from handlers.place import Place, find
 from pathway.erasure import Erasing
 from pathway.store.base import Order, OrderState
@@ -33,12 +33,16 @@ REFUSALS = {
 @app.command()
 def erase(  # noqa: PLR0913 - what is recorded
     patient: Patient,
-    reason: Annotated[str, typer.Option(help="Why, as a code; public, outlives the patient.")],
+    reason: Annotated[
+        str, typer.Option(callback=short, help="Why, as a code; public, outlives the patient.")
+    ],
     legal_basis: Annotated[
-        str | None, typer.Option(help="What overrides the duty to keep records; recorded too.")
+        str | None,
+        typer.Option(callback=short, help="What overrides the duty to keep records; recorded too."),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option(help="Who; PATHWAY_ACTOR or the login if left out.")
+        str | None,
+        typer.Option(callback=short, help="Who; PATHWAY_ACTOR or the login if left out."),
     ] = None,
     data: Data = None,
     *,
