@@ -321,13 +321,17 @@ class Processor:
             batch.commit.keys.append(row)
         if self._flight is not None:
             batch.charts = self._flight.take_charts(keys)
-        missing = [key for key in keys if key not in batch.charts and key not in self._charts]
+        # Out of memory before anything is awaited: the commit under way may push them out of it.
+        held = [key for key in keys - batch.charts.keys() if key in self._charts]
+        batch.charts |= {key: self._charts.pop(key) for key in held}
+        missing = keys - batch.charts.keys()
         rows = await self.store.patients(missing) if missing else {}
-        for key in keys - batch.charts.keys():
-            chart = self._charts.pop(key, None)
-            if chart is None and key in rows:
-                chart = Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
-            batch.charts[key] = chart or Chart.new(key, self.shelf.current.digest)
+        for key in missing:
+            batch.charts[key] = (
+                Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
+                if key in rows
+                else Chart.new(key, self.shelf.current.digest)
+            )
 
     # -- fold and speak ----------------------------------------------------------------------------
 
