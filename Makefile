@@ -21,7 +21,7 @@ demo: setup ## a simulated clinic through a real broker: one patient's story, a 
 	@$(BIN)/pathway demo
 
 test: setup ## all tests, against a real NATS and real databases
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 check: setup ## format, lint and types
 	@$(BIN)/ruff format --check .

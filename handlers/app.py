@@ -324,9 +324,8 @@ class Worker:
         await self.processor.say(messages)
         self._wake_relay()
 
-    def _forget(self, patient: str) -> None:
-        if self.relay is not None:
-            self.relay.forget(patient)
+    def _forget(self, patient: str, but: str) -> bool:
+        return self.relay is None or self.relay.forget(patient, but)
 
     async def _shut_out(self) -> None:
         """The broker took our credentials back: the client tries no more, so this ends."""

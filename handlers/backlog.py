@@ -80,11 +80,23 @@ class Backlog:
             del self._recorded[row.position]
         self.stick(rows[0])
 
-    def forget(self, patient: str) -> None:
-        """Hold of an erased patient's chains only the first rows, which may be under way."""
-        for chain in self._chains.values():
-            while len(chain) > 1 and chain[0].patient == patient:
-                del self._recorded[chain.pop().position]
+    def forget(self, patient: str, but: str = "") -> bool:
+        """Drop a patient's rows, except the message `but`; false while one is under way."""
+        for key in [key for key, chain in self._chains.items() if chain[0].patient == patient]:
+            chain = self._chains[key]
+            held = 0 if key in self._ready else 1  # the first row is under way
+            kept = [row for place, row in enumerate(chain) if place < held or row.id == but]
+            for position in {row.position for row in chain} - {row.position for row in kept}:
+                del self._recorded[position]
+            self._chains[key] = deque(kept)
+            if not kept:
+                del self._chains[key]
+                self._ready.remove(key)
+        return not any(
+            row.patient == patient and row.id != but
+            for chain in self._chains.values()
+            for row in chain
+        )
 
     def keep(self, owns: Callable[[str], bool]) -> None:
         """Let go of other patients' chains, but for a first row that is under way."""

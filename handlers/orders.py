@@ -1,9 +1,9 @@
 """The worker's to-do list: what people told it to do, durable until it is done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import nats.errors
 import structlog
@@ -14,6 +14,7 @@ from handlers.streams import StreamNames
 from pathway import adoption
 from pathway.adoption import Adopting
 from pathway.batch import Outcome
+from pathway.clerk import Clerk
 from pathway.erasure import message_id
 from pathway.process import Processor
 from pathway.store.base import Order, OrderState
@@ -22,6 +23,7 @@ from pathway.store.errors import StaleOwnerError, StoreError
 log = structlog.get_logger()
 
 POLL: Final = 0.5  # seconds between looks
+PATIENCE: Final = 5.0  # seconds until the other orders have their turn
 RETRY: Final = 2.0  # seconds, while database or broker do not answer
 AT_ONCE: Final = 100  # orders read at a time
 ADOPTED_AT_ONCE: Final = 200  # patients put under another policy in one commit
@@ -30,8 +32,10 @@ ADOPTED_AT_ONCE: Final = 200  # patients put under another policy in one commit
 class Orders:
     """Carries orders about this worker's patients out, one after another; `run` in a task.
 
+    An order that cannot be carried out now waits, and does not hold up the others.
+
     `replaced` is told when another worker took over, `forget` of a patient of whom nothing may be
-    held or sent any more.
+    held or sent any more but one message, by its id; it returns whether that is so.
     """
 
     def __init__(  # noqa: PLR0913 - whom it has to tell
@@ -39,11 +43,12 @@ class Orders:
         processor: Processor,
         names: StreamNames,
         stream: Callable[[], JetStreamContext],
-        forget: Callable[[str], None],
+        forget: Callable[[str, str], bool],
         committed: Callable[[Outcome], None],
         replaced: Callable[[], None],
     ) -> None:
         self._processor = processor
+        self._clerk = Clerk(processor)
         self._names = names
         self._stream = stream
         self._forget = forget
@@ -58,63 +63,78 @@ class Orders:
     async def run(self) -> None:
         """Carry out what is ordered until stopped."""
         while not self._stopping.is_set():
-            try:
-                for order in await self._processor.store.orders(AT_ONCE):
-                    await self._carry_out(order)
-                pause = POLL
-            except StaleOwnerError:
-                self._replaced()
-                pause = RETRY
-            except StoreError as error:
-                log.warning("orders_wait", code=error.code)
-                pause = RETRY
-            except (APIError, nats.errors.Error, TimeoutError, OSError) as error:
-                log.warning("orders_wait", code="broker_unavailable", reason=type(error).__name__)
-                pause = RETRY
+            orders: list[Order] = []
+            done = await self._tried(self._look(orders))
+            for step in (self._begin, self._complete):
+                for order in orders:
+                    done &= self._stopping.is_set() or await self._tried(step(order))
+            pause = POLL if done else RETRY
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
 
-    async def _carry_out(self, order: Order) -> None:
-        mine = self._processor.owns(order.patient)
-        if mine:
-            log.info("order", order=order.id, kind=order.kind, patient=order.patient)
-        if order.kind == "adopt":
-            await self._adopt(order, mine=mine)
-        elif mine:
-            await self._erase(order)
+    async def _tried(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether it could be done; if not, it is tried again."""
+        try:
+            await work
+        except StaleOwnerError:
+            self._replaced()
+        except StoreError as error:
+            log.warning("orders_wait", code=error.code)
+        except (APIError, nats.errors.Error, TimeoutError, OSError) as error:
+            log.warning("orders_wait", code="broker_unavailable", reason=type(error).__name__)
+        except Exception:  # of one order, and others wait behind it
+            log.exception("order_failed", code="order_failed")
+        else:
+            return True
+        return False
+
+    async def _look(self, found: list[Order]) -> None:
+        found += await self._processor.store.orders(AT_ONCE)
+
+    async def _begin(self, order: Order) -> None:
+        """The one commit from which an order stands."""
+        if order.state != OrderState.OPEN or not self._processor.owns(order.patient):
+            return
+        log.info("order", order=order.id, kind=order.kind, patient=order.patient)
+        if order.kind == "erase":
+            self._committed(await self._clerk.erase(order))
+        elif order.kind == "adopt":
+            self._committed(await self._clerk.sign_off(order))
+        else:
+            raise NotImplementedError(order.kind)  # perhaps a newer program's
+
+    async def _complete(self, order: Order) -> None:
+        """Whatever follows from that commit; again is no harm."""
+        kept = await self._processor.store.order(order.id)
+        if kept is None or kept.state != OrderState.COMMITTED:
+            return
+        if kept.kind == "adopt":
+            await self._adopt(kept)
+        elif self._processor.owns(kept.patient):
+            await self._erase(kept)
 
     async def _erase(self, order: Order) -> None:
-        if order.state == OrderState.OPEN:
-            self._forget(order.patient)
-            self._committed(await self._processor.erase(order))
-        kept = await self._processor.store.order(order.id)
-        if kept is not None and kept.state == OrderState.COMMITTED:
-            await self._erase_at_broker(order.patient)
-            await self._processor.store.scrub()
-            await self._processor.store.finish(order.id)
-            log.info("patient_erased", patient=order.patient)
+        await self._erase_at_broker(order.patient)
+        await self._processor.store.scrub()
+        await self._processor.store.finish(order.id)
+        log.info("patient_erased", patient=order.patient)
 
-    async def _adopt(self, order: Order, *, mine: bool) -> None:
-        """Sign off once; then patient by patient, some at a time, so that events go on between.
+    async def _adopt(self, order: Order) -> None:
+        """Patient by patient, some at a time, so that events go on between.
 
         Every worker sees to its own patients; the one whose order it is, to the end of it.
         """
-        store = self._processor.store
-        if order.state == OrderState.OPEN and mine:
-            self._committed(await self._processor.sign_off(order))
-        kept = await store.order(order.id)
-        if kept is None or kept.state != OrderState.COMMITTED:
-            return
-        count, left, chosen = 0, 0, Adopting.of(kept).patients
+        store, mine = self._processor.store, self._processor.owns(order.patient)
+        count, left, chosen = 0, 0, Adopting.of(order).patients
         patients = store.patient_keys() if chosen is None else _each(chosen)
         async for some in _some(patients):
             if self._stopping.is_set():
                 return  # the next worker goes on
-            lacking = await adoption.lacking(store, kept, some)
+            lacking = await adoption.lacking(store, order, some)
             if own := [each for each in lacking if self._processor.owns(each)]:
-                self._committed(await self._processor.adopt(kept, own))
-                lacking = await adoption.lacking(store, kept, lacking)
+                self._committed(await self._clerk.adopt(order, own))
+                lacking = await adoption.lacking(store, order, lacking)
             count += len(own)
             left += sum(not self._processor.owns(each) for each in lacking)
         if mine and not left:
@@ -123,25 +143,30 @@ class Orders:
 
     async def _erase_at_broker(self, patient: str) -> None:
         """Once the erasure is told, overwrite every other message about the patient."""
-        last = await self._told(patient)
+        await self._told(patient)
         names = self._names
         for subject in names.layout().about(patient):
             await self._overwrite(names.events, subject, None)
-        await self._overwrite(names.out, f"{names.prefix}.out.*.{patient}", last)
+        await self._overwrite(names.out, f"{names.prefix}.out.*.{patient}", message_id(patient))
 
-    async def _told(self, patient: str) -> int:
-        """The stream's sequence of the message that tells of the erasure, once it is there."""
-        subject = f"{self._names.prefix}.out.transition.{patient}"
-        while not self._stopping.is_set():
-            with suppress(NotFoundError):
-                message = await self._stream().get_last_msg(self._names.out, subject)
-                if (message.headers or {}).get("Nats-Msg-Id") == message_id(patient):
-                    return int(message.seq or 0)
-            await asyncio.sleep(0.05)
-        raise TimeoutError
+    async def _told(self, patient: str) -> None:
+        """Wait until the erasure is told and nothing else of the patient is on its way out.
 
-    async def _overwrite(self, stream: str, subject: str, keep: int | None) -> None:
-        """Delete messages of a subject one by one: so the server overwrites their bytes."""
+        The database knows, not the stream: what was told may have been removed there since.
+        """
+        told = message_id(patient)
+        async with asyncio.timeout(PATIENCE):
+            while await self._waits(patient, told):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.05)
+
+    async def _waits(self, patient: str, told: str) -> bool:
+        return await self._processor.store.unsent(told) or not self._forget(patient, told)
+
+    async def _overwrite(self, stream: str, subject: str, keep: str | None) -> None:
+        """Delete messages of a subject one by one: so the server overwrites their bytes.
+
+        The one with the id `keep` stays.
+        """
         js, sequence = self._stream(), 1
         while True:
             try:
@@ -149,7 +174,7 @@ class Orders:
             except NotFoundError:
                 return
             sequence = int(found.seq or 0) + 1
-            if found.seq != keep:
+            if keep is None or (found.headers or {}).get("Nats-Msg-Id") != keep:
                 await js.delete_msg(stream, int(found.seq or 0))
 
 

@@ -125,9 +125,12 @@ class Relay:
         self._idle.clear()
         self._wake.set()
 
-    def forget(self, patient: str) -> None:
-        """Send no more of what is held of a patient; the store is about to empty it."""
-        self._backlog.forget(patient)
+    def forget(self, patient: str, but: str = "") -> bool:
+        """Send no more of what is held of a patient, except the message `but`.
+
+        False while something else of them is under way: ask again.
+        """
+        return self._backlog.forget(patient, but)
 
     def rescan(self) -> None:
         """Look at the whole outbox again: what this relay owns has changed."""

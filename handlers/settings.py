@@ -15,6 +15,7 @@ from pathway.audit.keyfiles import read_secret
 from pathway.batch import Terms
 from pathway.partitions import MOST
 from pathway.sources import Sources
+from schemas.instants import DAY
 
 UNSTATED = "unstated"  # why somebody looks, if nobody says so
 
@@ -174,6 +175,7 @@ class Settings(BaseSettings):
             receipts=self.receipts == "all",
             sources=Sources.parse(self.sources),
             cached_charts=self.cached_charts,
+            retention=self.retention_days * DAY,
         )
 
     def make_clock(self) -> Clock:

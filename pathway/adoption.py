@@ -16,6 +16,7 @@ from pathway.erasure import RefusedError
 from pathway.policy import Policy, PolicyError, load
 from pathway.store.base import AuditRow, Commit, Order, OrderState, Store
 from schemas import inbound
+from schemas.envelope import Rejected
 from schemas.inbound import Event
 
 EVERYBODY = "_"  # whose order it is, if it is about more than one patient
@@ -38,8 +39,11 @@ class Adopting(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, order: Order) -> "Adopting":
-        """Read an order's body."""
-        return msgspec.json.decode(order.body, type=cls)
+        """Read an order's body. Raises RefusedError."""
+        try:
+            return msgspec.json.decode(order.body, type=cls)
+        except msgspec.MsgspecError:
+            raise RefusedError("order_invalid") from None
 
     @property
     def policy(self) -> Policy:
@@ -56,6 +60,8 @@ def sign_off(order: Order, policy: Policy, commit: Commit) -> None:
     time = commit.recorded_at if said.time is None else said.time
     if time > commit.recorded_at:
         raise RefusedError("time_in_future")
+    signed = replace(order, body=msgspec.json.encode(msgspec.structs.replace(said, time=time)))
+    _check(signed, policy)
     only = said.patients[0] if said.patients and len(said.patients) == 1 else None
     entry = policy_entry(
         recorded_at=commit.recorded_at,
@@ -64,8 +70,15 @@ def sign_off(order: Order, policy: Policy, commit: Commit) -> None:
         patient=only,
     )
     commit.entries.append(AuditRow(only, entry.leaf))
-    body = msgspec.json.encode(msgspec.structs.replace(said, time=time))
-    commit.orders.append(replace(order, body=body, state=OrderState.COMMITTED))
+    commit.orders.append(replace(signed, state=OrderState.COMMITTED))
+
+
+def _check(order: Order, policy: Policy) -> None:
+    """Once it is signed off, each patient's fact must be one that can be made."""
+    try:
+        fact(order, policy, EVERYBODY)
+    except Rejected:
+        raise RefusedError("signed_by_invalid") from None
 
 
 def fact(order: Order, policy: Policy, patient: str) -> Event:

@@ -10,6 +10,7 @@ from pathway.sources import Sources
 from pathway.store.base import Commit, OutboxRow, ParkedRow
 from pathway.vault import Keys
 from schemas.inbound import Event
+from schemas.instants import DAY
 
 
 @dataclass(slots=True, frozen=True)
@@ -104,9 +105,11 @@ class Terms:
         receipts: also tell senders of applied and duplicate events, not only of parked ones.
         sources: which `source`s may publish, and through whom.
         cached_charts: how many patients are kept in memory.
+        retention: µs after a patient's newest event within which erasing takes a legal basis.
     """
 
     prefix: str = "care"
     receipts: bool = False
     sources: Sources = field(default_factory=Sources)
     cached_charts: int = 20_000
+    retention: int = 2192 * DAY

@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from pathway.audit.entry import erasure_entry
-from pathway.chart import Chart
 from pathway.effects import stable_id
-from pathway.ledger import Chain
-from pathway.store.base import AuditRow, Commit, Order, OrderState, OutboxRow
+from pathway.ledger import Chain, load_chains
+from pathway.store.base import AuditRow, Commit, Order, OrderState, OutboxRow, PatientRow
 from schemas import outbound
-from schemas.instants import DAY
 
 
 class Erasing(msgspec.Struct, frozen=True):
@@ -24,13 +22,19 @@ class Erasing(msgspec.Struct, frozen=True):
         actor: who asks for it, a pseudonym.
         reason: a code, not a story; public, and outlives the patient.
         legal_basis: needed while the records must be kept.
-        retention: how long they must be, in microseconds after the newest one.
     """
 
     actor: str
     reason: str
     legal_basis: str | None = None
-    retention: int = 2192 * DAY
+
+    @classmethod
+    def of(cls, order: Order) -> "Erasing":
+        """Read an order's body. Raises RefusedError."""
+        try:
+            return msgspec.json.decode(order.body, type=cls)
+        except msgspec.MsgspecError:
+            raise RefusedError("order_invalid") from None
 
 
 class RefusedError(Exception):
@@ -45,42 +49,41 @@ class RefusedError(Exception):
 class Erasure:
     """One patient's erasure, ready to be committed."""
 
-    chart: Chart
+    row: PatientRow
     order: Order
-    last_recorded_at: int  # of the patient's newest journal row
+    kept_until: int  # until then it takes a legal basis
     prefix: str
     policy: outbound.PolicyReference
 
     def fill(self, commit: Commit) -> None:
         """Put it into a commit. Raises RefusedError."""
-        said = msgspec.json.decode(self.order.body, type=Erasing)
-        kept_until = self.last_recorded_at + said.retention
-        if said.legal_basis is None and commit.recorded_at < kept_until:
+        said, patient = Erasing.of(self.order), self.row.patient
+        if said.legal_basis is None and commit.recorded_at < self.kept_until:
             raise RefusedError("legal_basis_missing")
         message = self._message(commit.recorded_at)
         entry = erasure_entry(
             recorded_at=commit.recorded_at,
-            patient=self.chart.patient,
+            patient=patient,
             actor=said.actor,
             reason=said.reason,
             legal_basis=said.legal_basis,
             messages=[message.id],
         )
-        commit.erased = self.chart.patient
+        commit.erased = patient
         commit.outbox.append(message)
-        commit.entries.append(AuditRow(self.chart.patient, entry.leaf))
+        commit.entries.append(AuditRow(patient, entry.leaf))
         commit.orders.append(replace(self.order, state=OrderState.COMMITTED))
 
     def _message(self, recorded_at: int) -> OutboxRow:
-        patient, record = self.chart.patient, self.chart.snapshot.record
-        chain = self.chart.chains.get("transition", Chain())
+        patient = self.row.patient
+        chain = load_chains(self.row.chains).get("transition", Chain())
         message = outbound.PatientErased(
             id=message_id(patient),
             source=f"/{self.prefix}/pathway",
             subject=patient,
             time=recorded_at,
             data=outbound.ChainedData(
-                episode=record.episode,
+                episode=self.row.episode,
                 sequence=chain.sequence + 1,
                 previous=chain.previous,
                 effective_at=recorded_at,

@@ -6,17 +6,20 @@ not grow with the log.
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from pathway.audit.alignment import Alignment
+from pathway.audit.announcement import appended, checkpointed
 from pathway.audit.errors import EntryError
 from pathway.audit.problems import Finding, Report
 from pathway.audit.public import ParkedEntry, read_public
-from pathway.audit.tree import leaf_hash
+from pathway.audit.tree import Tree, leaf_hash
 from pathway.store.base import AuditRow, CheckpointRow, OutboxRow, Store
 from schemas.inbound import NOBODY
+from schemas.instants import format_instant
 
 CHUNK: Final = 1024  # ids compared at a time
 
@@ -24,15 +27,18 @@ CHUNK: Final = 1024  # ids compared at a time
 class Nobody:
     """Checks the messages about nobody; `run` once, beside a running worker."""
 
-    def __init__(self, store: Store, report: Report) -> None:
+    def __init__(self, store: Store, report: Report, prefix: str) -> None:
         self._store = store
         self._report = report
+        self._prefix = prefix
+        self._tree = Tree()  # of the leaves that were announced
+        self._heads: tuple[int, str] | None = None  # what the commit's other messages must say
         self._read_to = 0  # sequence after the last entry read
         self._checkpoints = store.checkpoints()
         self._checkpoint: CheckpointRow | None = None
 
-    async def run(self) -> None:
-        """Compare both ways: what is told and what the log says was told."""
+    async def run(self, size: int) -> None:
+        """Compare both ways: what is told and what the log, of that size, says was told."""
         alignment = Alignment()
         async with (
             aclosing(_chunks(self._told())) as told,
@@ -46,6 +52,9 @@ class Nobody:
         async for each in self._named():
             alignment.feed([each], [])
         await self._judge(alignment)
+        if self._tree.size < size:
+            detail = f"the entries from {self._tree.size} on were never announced"
+            self._report.add(Finding.MESSAGE_MISSING, detail)
 
     async def _told(self) -> AsyncIterator[bytes]:
         """Ids of receipts; announcements are checked on the way."""
@@ -94,21 +103,52 @@ class Nobody:
         if data is None:
             right = False
         elif data.checkpoint is not None:
-            right = await self._kept(data.head.size) == data.checkpoint.encode()
+            kept = await self._kept(data.head.size)
+            right = kept is not None and self._checkpointed(message, kept)
         else:
-            hashes = [leaf_hash(bytes(each)) for each in data.entries]
-            right = hashes == await self._store.hashes(0, data.first, data.first + len(hashes))
+            right = await self._continues(message, data)
         if not right:
             detail = f"message {message.id} announces what the log does not have"
             self._report.add(Finding.MESSAGE_ALTERED, detail)
 
-    async def _kept(self, size: int) -> bytes | None:
+    def _checkpointed(self, message: OutboxRow, kept: CheckpointRow) -> bool:
+        try:
+            return _same(message, checkpointed(kept, self._prefix))
+        except ValueError:
+            return False  # what is kept is no checkpoint
+
+    async def _continues(self, message: OutboxRow, data: "_Data") -> bool:
+        """Does it go on where the one before ended, and say no more than the log?"""
+        leaves, first = [bytes(each) for each in data.entries], self._tree.size
+        stop = data.first + len(leaves)
+        kept = await self._store.hashes(0, data.first, stop)
+        right = data.first == first and kept == [leaf_hash(each) for each in leaves]
+        if data.first < first or stop <= first:
+            return False
+        # Whatever is wrong with this one, those after it are judged by the log.
+        rest = await self._store.hashes(0, first, stop)
+        if len(rest) < stop - first:
+            return False
+        self._tree, _ = self._tree.extend(rest)
+        head, said = self._heads, (data.head.size, data.head.root)
+        last = data.head.size <= stop
+        self._heads = None if last else said
+        right &= head in {None, said}
+        right &= not last or said == (self._tree.size, self._tree.root().hex())
+        time = format_instant(message.recorded_at)
+        return right and _same(message, appended(data.first, leaves, said, self._prefix, time))
+
+    async def _kept(self, size: int) -> CheckpointRow | None:
         """The checkpoint of that size; they are announced in the order of their sizes."""
         while self._checkpoint is None or self._checkpoint.size < size:
             self._checkpoint = await anext(self._checkpoints, None)
             if self._checkpoint is None:
                 return None
-        return self._checkpoint.note if self._checkpoint.size == size else None
+        return self._checkpoint if self._checkpoint.size == size else None
+
+
+def _same(message: OutboxRow, made: OutboxRow) -> bool:
+    return replace(message, recorded_at=0, position=0) == made
 
 
 async def _chunks(items: AsyncIterator[bytes]) -> AsyncGenerator[list[bytes], None]:
@@ -134,6 +174,7 @@ def _parked(row: AuditRow) -> ParkedEntry | None:
 
 class _Head(msgspec.Struct):
     size: int
+    root: str = ""
 
 
 class _Data(msgspec.Struct):

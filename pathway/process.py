@@ -11,24 +11,21 @@ returns, the relay publishes from the outbox.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from pathway import adoption
-from pathway.adoption import Adopting
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
-from pathway.erasure import Erasure, RefusedError
 from pathway.flight import EarlierFailedError, Flight
 from pathway.ledger import LATE, Speech
 from pathway.partitions import Share
-from pathway.receipts import Receipts, patient_of
+from pathway.receipts import Receipts, named_by, patient_of
 from pathway.shelf import PolicyShelf
 from pathway.store.base import (
     AuditRow,
@@ -36,8 +33,6 @@ from pathway.store.base import (
     JournalRow,
     Known,
     LedgerRow,
-    Order,
-    OrderState,
     OutboxRow,
     ParkedRow,
     Store,
@@ -131,12 +126,14 @@ class Processor:
 
     async def advance_time(self, patients: Iterable[str]) -> Outcome:
         """Let due timers fire, by appending the only fact that may make them."""
-        keys = list(patients)
+        now = self.clock()
+        return await self.append([inbound.time_advanced(key, now) for key in patients])
+
+    async def append(self, facts: Sequence[Event]) -> Outcome:
+        """Journal facts of the program's own making; those of others' patients are left out."""
 
         def fill(batch: Batch) -> None:
-            now = self.clock()
-            own = (key for key in keys if self._owns(key))
-            batch.accepted = [Accepted(inbound.time_advanced(key, now)) for key in own]
+            batch.accepted = [Accepted(fact) for fact in facts if self._owns(fact.patient)]
 
         return await self._work(fill)
 
@@ -159,83 +156,23 @@ class Processor:
         departed()
         return await landing
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Batch]:
+        """A batch for what no event brings, with all before it in the database; then committed.
+
+        Raises StoreError, from the end of the block.
+        """
+        async with self._turn:
+            await self._land()
+            batch = await self._open()
+            yield batch
+            await self._commit(batch)
+
     async def say(self, messages: Sequence[OutboxRow]) -> Outcome:
         """Commit messages that are about no patient. Raises StoreError."""
-        async with self._turn:
-            await self._land()
-            batch = await self._open()
+        async with self.alone() as batch:
             batch.commit.outbox += messages
-            await self._commit(batch)
-            return batch.outcome
-
-    async def erase(self, order: Order) -> Outcome:
-        """Destroy a patient's key and all that is not the log; final. Raises StoreError.
-
-        Nothing happens to another worker's patient.
-        """
-        async with self._turn:
-            await self._land()
-            batch = await self._open()
-            if not self._owns(order.patient):
-                return batch.outcome
-            try:
-                erasure = await self._erasure(order)
-                erasure.fill(batch.commit)
-            except RefusedError as refused:
-                batch.commit.orders = [
-                    replace(order, state=OrderState.REFUSED, detail=refused.code)
-                ]
-            await self._commit(batch)
-            self.forget(order.patient)
-            return batch.outcome
-
-    async def sign_off(self, order: Order) -> Outcome:
-        """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""
-        async with self._turn:
-            await self._land()
-            batch = await self._open()
-            try:
-                await self._sign_off(order, batch.commit)
-            except RefusedError as refused:
-                batch.commit.orders = [
-                    replace(order, state=OrderState.REFUSED, detail=refused.code)
-                ]
-            await self._commit(batch)
-            return batch.outcome
-
-    async def _sign_off(self, order: Order, commit: Commit) -> None:
-        said = Adopting.of(order)
-        policy, chosen = said.policy, said.patients or []
-        if len(await self.store.patients(chosen)) < len(chosen):
-            raise RefusedError("unknown_patient")
-        adoption.sign_off(order, policy, commit)
-        self.shelf.add(policy)
-        commit.policies = self.shelf.unsaved()
-
-    async def adopt(self, order: Order, patients: Iterable[str]) -> Outcome:
-        """Put own patients under a policy that was signed off; again is no harm.
-
-        Raises StoreError.
-        """
-        async with self._turn:
-            batch = await self._open()
-            policy = Adopting.of(order).policy
-            self.shelf.add(policy)
-            own = [each for each in patients if self._owns(each)]
-            batch.accepted = [Accepted(adoption.fact(order, policy, each)) for each in own]
-            landing = await self._depart(batch)
-        return await landing
-
-    async def _erasure(self, order: Order) -> Erasure:
-        patient = order.patient
-        rows = await self.store.journal(patient)
-        keys = await self.vault.find([patient])
-        if patient not in keys:
-            raise RefusedError("already_erased") if rows else RefusedError("unknown_patient")
-        row = (await self.store.patients([patient]))[patient]
-        chart = Chart.of_row(opened_snapshot(keys[patient], row))
-        policy = self.shelf.references[chart.snapshot.policy]
-        return Erasure(chart, order, rows[-1].recorded_at, self.terms.prefix, policy)
+        return batch.outcome
 
     def forget(self, patient: str) -> None:
         """Hold nothing of a patient in memory."""
@@ -326,7 +263,11 @@ class Processor:
         patients = {each.event.patient for each in batch.accepted}
         batch.keys = self._flight.keys(patients) if self._flight else {}
         batch.keys |= await self.vault.find(patients - batch.keys.keys())
-        self._refuse(batch, await self.vault.erased(patients - batch.keys.keys()))
+        parked = [(row, named_by(row)) for row in batch.parked]
+        unknown = patients.union(*(named for _, named in parked)) - batch.keys.keys()
+        erased = await self.vault.erased(unknown)
+        batch.parked = [_emptied(row) if named & erased else row for row, named in parked]
+        self._refuse(batch, erased)
 
     def _refuse(self, batch: Batch, erased: set[str]) -> None:
         """Erasure is final: what still comes of such a patient is parked without its payload."""
@@ -380,13 +321,17 @@ class Processor:
             batch.commit.keys.append(row)
         if self._flight is not None:
             batch.charts = self._flight.take_charts(keys)
-        missing = [key for key in keys if key not in batch.charts and key not in self._charts]
+        # Out of memory before anything is awaited: the commit under way may push them out of it.
+        held = [key for key in keys - batch.charts.keys() if key in self._charts]
+        batch.charts |= {key: self._charts.pop(key) for key in held}
+        missing = keys - batch.charts.keys()
         rows = await self.store.patients(missing) if missing else {}
-        for key in keys - batch.charts.keys():
-            chart = self._charts.pop(key, None)
-            if chart is None and key in rows:
-                chart = Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
-            batch.charts[key] = chart or Chart.new(key, self.shelf.current.digest)
+        for key in missing:
+            batch.charts[key] = (
+                Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
+                if key in rows
+                else Chart.new(key, self.shelf.current.digest)
+            )
 
     # -- fold and speak ----------------------------------------------------------------------------
 
@@ -593,6 +538,11 @@ def _everybody(_: str) -> bool:
 
 def _nobody(_: str) -> bool:
     return False
+
+
+def _emptied(row: ParkedRow) -> ParkedRow:
+    reason, detail = Reason.PATIENT_ERASED.value, "subject: erased"
+    return replace(row, reason=reason, detail=detail, raw=b"")
 
 
 def _refused(event: Event, reason: Reason, detail: str) -> Rejected:

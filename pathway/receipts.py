@@ -14,6 +14,7 @@ from schemas.inbound import NOBODY, Event
 
 URGENT_TOKENS: Final = (b"assessment", b"safety")  # a parked message that reads like these
 PATIENT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SUBJECT: Final = re.compile(rb'"subject"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,21 +65,32 @@ class Receipts:
         # duplicate. A stream made anew counts from 1 again, so its birth is part of the place.
         whose = patient or NOBODY
         receipt_id = stable_id(whose, "receipt", self.stream, sequence)
-        message = outbound.Receipt(
-            id=receipt_id,
-            source=f"/{self.prefix}/pathway",
-            subject=patient,
-            time=self.recorded_at,
-            data=data,
-        )
-        subject = f"{self.prefix}.out.receipt.{whose}"
-        return OutboxRow(receipt_id, whose, "receipt", 0, subject, outbound.encode(message))
+        return receipt(receipt_id, patient, data, self.prefix, self.recorded_at)
+
+
+def receipt(
+    receipt_id: str, patient: str | None, data: outbound.ReceiptData, prefix: str, recorded_at: int
+) -> OutboxRow:
+    """The message that says so."""
+    message = outbound.Receipt(
+        id=receipt_id, source=f"/{prefix}/pathway", subject=patient, time=recorded_at, data=data
+    )
+    whose = patient or NOBODY
+    subject, body = f"{prefix}.out.receipt.{whose}", outbound.encode(message)
+    return OutboxRow(receipt_id, whose, "receipt", 0, subject, body)
 
 
 def patient_of(subject: str) -> str | None:
     """The patient named by a broker subject, if it is a well-formed key."""
     token = subject.rpartition(".")[2]
     return token if PATIENT_KEY.fullmatch(token) and token != NOBODY else None
+
+
+def named_by(row: ParkedRow) -> set[str]:
+    """Whom a message that could not be accepted is about, by its broker subject and its own."""
+    named = {each.decode() for each in SUBJECT.findall(row.raw)}
+    patient = patient_of(row.subject)
+    return named if patient is None else named | {patient}
 
 
 def _reference(event: Event) -> outbound.Reference:

@@ -19,6 +19,7 @@ class Replayed:
     ledger: dict[str, LedgerRow] = field(default_factory=dict)
     messages: list[OutboxRow] = field(default_factory=list)
     entries: int = 0
+    events: list[Event] = field(default_factory=list)
 
 
 def replay(
@@ -36,13 +37,12 @@ def replay(
         prefix: of the broker subjects.
     """
     replayed: Replayed | None = None
-    history: list[Event] = []
     known: set[tuple[str, str]] = set()
     for _, unit in groupby(rows, key=lambda row: row.commit):
         group = list(unit)
         if replayed is None:
             replayed = Replayed(Chart.new(group[0].patient, group[0].policy))
-        chart = replayed.chart
+        chart, history = replayed.chart, replayed.events
         events = sorted((reread(row.raw) for row in group), key=lambda event: event.order)
         extends = can_extend(chart, events, known)
         advanced = advance(policies, chart, events, None if extends else history)

@@ -6,12 +6,10 @@ named by an entry and equals what the replay says. Memory grows with the longest
 patient, not with the log.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from pathway.audit.bundle import BundleEntry
 from pathway.audit.checking import CheckpointCheck, LogCheck
@@ -21,52 +19,22 @@ from pathway.audit.entry import Entry, event_hmac, open_plaintext
 from pathway.audit.errors import EntryError, SealError
 from pathway.audit.notes import VerifierKey
 from pathway.audit.problems import Check, Finding, Report
-from pathway.audit.public import ErasureEntry, EventEntry, ParkedEntry, Public, read_public
+from pathway.audit.public import ErasureEntry, EventEntry, read_public
 from pathway.audit.sealing import PatientKey
 from pathway.audit.spool import CheckpointSpool
 from pathway.audit.tree import Tree, leaf_hash
+from pathway.inventory import Inventory
 from pathway.nobody import Nobody
 from pathway.policy import ENGINE
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
-from pathway.store.base import AuditRow, JournalRow, LedgerRow, OutboxRow, PatientRow, Store
+from pathway.store.base import AuditRow, JournalRow, OutboxRow, Store
+from pathway.stored import Stored, as_received, equal
 from pathway.vault import Vault, opened, opened_snapshot
 from schemas.inbound import CLOCK_SOURCE
 from schemas.instants import format_instant
 
 TRIES: Final = 5  # the worker may be committing meanwhile
-
-
-@dataclass(slots=True)
-class Case:
-    """All that is stored of one patient."""
-
-    patient: str
-    journal: list[JournalRow]
-    entries: list[tuple[int, Public]]
-    sealed: list[AuditRow]  # the entries that seal something
-    messages: list[OutboxRow]
-    snapshot: PatientRow | None
-    ledger: dict[str, LedgerRow]
-
-    @property
-    def events(self) -> dict[tuple[str, str], tuple[int, EventEntry]]:
-        """Entries of journaled events, by (source, id)."""
-        return {
-            (each.event.source, each.event.id): (index, each)
-            for index, each in self.entries
-            if isinstance(each, EventEntry)
-        }
-
-    @property
-    def named(self) -> set[str]:
-        """Ids of the messages that entries name."""
-        return {
-            message
-            for _, each in self.entries
-            if isinstance(each, EventEntry | ErasureEntry)
-            for message in each.messages
-        }
 
 
 @dataclass(slots=True)
@@ -85,27 +53,37 @@ class Verification:
     keys: Sequence[VerifierKey] = ()
     report: Report = field(default_factory=Report)
     _unopened: int = 0
+    _kept: set[str] = field(default_factory=set)
 
     async def run(self) -> Report:
         """Check everything."""
-        await self.shelf.load(self.store)
-        await self._log()
+        inventory = Inventory(self.store, self.report)
+        self._kept = await inventory.policies(self.shelf)
+        size = await self._log()
+        await inventory.nodes(size)
         self._unopened = self.report.skipped.pop(Check.SEALED_UNOPENED, 0)
         async for patient in self.store.everybody():
             await self._patient(patient)
-        await Nobody(self.store, self.report).run()
+        await Nobody(self.store, self.report, self.prefix).run(size)
+        await inventory.numbers()
         if self._unopened > 0:
             self.report.skip(Check.SEALED_UNOPENED, self._unopened)
         return self.report
 
     # -- the log ---------------------------------------------------------------------------------
 
-    async def _log(self) -> None:
-        head = await self.store.tree()
+    async def _log(self) -> int:
+        """Returns how many entries there are."""
+        try:
+            head = await self.store.tree()
+        except ValueError:
+            self.report.add(Finding.ROOT_MISMATCH, "the head cannot be read")
+            return 0
         with CheckpointSpool(self.keys[0].name if self.keys else "") as signed:
             await self._signed(signed)
             await self._entries(head, signed)
         await self._beyond(head.size)
+        return head.size
 
     async def _entries(self, head: Tree, signed: CheckpointSpool) -> None:
         if head.size and not signed:
@@ -128,18 +106,22 @@ class Verification:
             entries.tell_indexes()
         if head not in log.trees:
             self.report.add(Finding.ROOT_MISMATCH, "the head is not that of the entries")
-        for digest in sorted(entries.policies - self.shelf.by_digest.keys()):
+        for digest in sorted(entries.policies - self._kept):
             self.report.add(Finding.POLICY_MISSING, f"the text of policy {digest}")
 
     def _entry(self, entries: EntryCheck, row: AuditRow, position: int) -> bytes:
         self.report.entries += 1
-        entries.check(BundleEntry(position, row.leaf, row.sealed or None), position)
+        said = entries.check(BundleEntry(position, row.leaf, row.sealed or None), position)
+        if said is not None and said.patient != row.patient:
+            self.report.add(Finding.ENTRY_ALTERED, "filed under another patient", position)
+        if isinstance(said, EventEntry) and said.seal is not None and not row.sealed:
+            self.report.add(Finding.SEALED_ALTERED, "the sealed bytes are gone", position)
         return leaf_hash(row.leaf)
 
     async def _beyond(self, size: int) -> None:
         """Entries after the head; unless the worker has moved it meanwhile."""
         last = [row.sequence async for row in self.store.entries(size)]
-        now = (await self.store.tree()).size
+        now = (await self.store.tree()).size if last else size
         for sequence in last:
             if sequence >= now:
                 detail = "the log has no such entry"
@@ -164,19 +146,30 @@ class Verification:
         if patient in self.report.erased:
             await self._erased(case)
             return
-        self._explained(case)
+        if not case.journal:
+            await self._unheard_of(case)
+        await self._explained(case)
         rows = await self._opened(case)
         if any(e.engine != ENGINE for _, e in case.entries if isinstance(e, EventEntry)):
             self.report.skip(Check.ENGINE_CHANGED)
         elif rows is not None:
-            again = replay(rows, self.shelf.by_digest, self.shelf.references, self.prefix)
-            self._replayed(case, again)
-        _gaps(case, self._wrong)
+            self._replay(case, rows)
+        for gap in case.gaps:
+            self._wrong(Finding.SEQUENCE_GAP, case, gap)
 
-    async def _erased(self, case: Case) -> None:
+    async def _unheard_of(self, case: Stored) -> None:
+        if case.snapshot is not None or case.ledger:
+            self._wrong(Finding.SNAPSHOT_MISMATCH, case, "it has a snapshot, and no journal")
+        if (await self.store.keys([case.patient])).get(case.patient) == b"":
+            self._wrong(Finding.KEY_MISSING, case, "kept out as if erased, without an erasure")
+
+    async def _erased(self, case: Stored) -> None:
         """Nothing but the log itself may be left."""
+        wrapped = (await self.store.keys([case.patient])).get(case.patient)
+        if wrapped is None:
+            self._wrong(Finding.ERASURE_INCOMPLETE, case, "was erased, and nothing keeps them out")
         left = {
-            "a key": (await self.store.keys([case.patient])).get(case.patient),
+            "a key": wrapped,
             "a snapshot": case.snapshot,
             "a ledger": case.ledger,
             "messages": [m for m in case.messages if m.body and not self._outlives(case, m)],
@@ -184,22 +177,20 @@ class Verification:
         for what in (each for each, found in left.items() if found):
             self._wrong(Finding.ERASURE_INCOMPLETE, case, f"was erased, and has {what}")
 
-    def _outlives(self, case: Case, message: OutboxRow) -> bool:
+    def _outlives(self, case: Stored, message: OutboxRow) -> bool:
         """What tells of the erasure itself, and receipts of what was refused afterwards."""
         told = {
             m for _, each in case.entries if isinstance(each, ErasureEntry) for m in each.messages
         }
         return message.id in told or message.kind == "receipt"
 
-    async def _case(self, patient: str) -> Case:
+    async def _case(self, patient: str) -> Stored:
         """Everything as of one commit: read again if one came between."""
         journal = await self.store.journal(patient)
         for _ in range(TRIES):
-            case = Case(
+            case = Stored(
                 patient,
                 journal,
-                [],
-                [],
                 [each async for each in self.store.messages(patient)],
                 (await self.store.patients([patient])).get(patient),
                 await self.store.ledger_of(patient),
@@ -210,7 +201,7 @@ class Verification:
                 break
         return case
 
-    async def _read_entries(self, case: Case) -> None:
+    async def _read_entries(self, case: Stored) -> None:
         async for row in self.store.entries(patient=case.patient):
             try:
                 public = read_public(row.leaf)
@@ -218,10 +209,11 @@ class Verification:
                 continue  # told already
             if public.patient == case.patient:
                 case.entries.append((row.sequence, public))
+                case.commits[row.sequence] = row.commit
                 if row.sealed:
                     case.sealed.append(row)
 
-    def _explained(self, case: Case) -> None:
+    async def _explained(self, case: Stored) -> None:
         """Journal and messages against the entries, both ways."""
         events = case.events
         for row in case.journal:
@@ -232,32 +224,32 @@ class Verification:
             elif found[1].recorded_at != format_instant(row.recorded_at):
                 detail = f"{_short(row)} was recorded at another time"
                 self._wrong(Finding.JOURNAL_ALTERED, case, detail, found[0])
+            elif case.commits[found[0]] != row.commit:
+                detail = f"{_short(row)} was written by another commit"
+                self._wrong(Finding.JOURNAL_ALTERED, case, detail, found[0])
         for index, _ in events.values():
             self._wrong(Finding.JOURNAL_MISSING, case, "its event is not journaled", index)
+        await self._messages(case)
+
+    async def _messages(self, case: Stored) -> None:
         named = case.named
+        receipts = {row.id: right for row, right in case.receipts(self.prefix)}
         for message in case.messages:
-            if message.kind == "receipt":
-                self._receipt(case, message)
-            elif message.id not in named:
-                detail = f"no entry names message {message.id}"
+            if message.id not in named and message.id not in receipts:
+                detail = f"no entry explains {message.kind} {message.id}"
                 self._wrong(Finding.MESSAGE_UNEXPLAINED, case, detail)
-        for missing in sorted(named - {each.id for each in case.messages}):
-            self._wrong(Finding.MESSAGE_MISSING, case, f"message {missing} is gone")
+            elif not receipts.get(message.id, True):
+                detail = f"receipt {message.id} is not what was said"
+                self._wrong(Finding.MESSAGE_ALTERED, case, detail)
+            elif named.get(message.id, "") not in {"", format_instant(message.recorded_at)}:
+                detail = f"message {message.id} was recorded at another time"
+                self._wrong(Finding.MESSAGE_ALTERED, case, detail)
+        missing = named.keys() - {each.id for each in case.messages}
+        elsewhere = await self.store.told(missing)  # committed meanwhile, or another patient's
+        for each in sorted(missing - elsewhere):
+            self._wrong(Finding.MESSAGE_MISSING, case, f"message {each} is gone")
 
-    def _receipt(self, case: Case, message: OutboxRow) -> None:
-        data = _receipt(message.body)
-        if data is not None and data.outcome != "parked":
-            event = data.event or {}
-            known = {(row.source, row.id) for row in case.journal}
-            explained = (event.get("source"), event.get("id")) in known
-        else:
-            parked = (each for _, each in case.entries if isinstance(each, ParkedEntry))
-            explained = any(each.receipt == message.id for each in parked)
-        if not explained:
-            detail = f"no entry explains receipt {message.id}"
-            self._wrong(Finding.MESSAGE_UNEXPLAINED, case, detail)
-
-    async def _opened(self, case: Case) -> list[JournalRow] | None:
+    async def _opened(self, case: Stored) -> list[JournalRow] | None:
         """The journal with its content, checked against the entries' HMACs; None if closed."""
         if self.vault is None or not case.journal:
             self._unopened += len(case.journal)
@@ -288,7 +280,7 @@ class Verification:
                 self._wrong(Finding.JOURNAL_ALTERED, case, detail, entry[0])
         return rows
 
-    def _open_entries(self, case: Case, key: PatientKey) -> None:
+    def _open_entries(self, case: Stored, key: PatientKey) -> None:
         for row in case.sealed:
             try:
                 open_plaintext(key, Entry(row.leaf, row.sealed))
@@ -297,21 +289,39 @@ class Verification:
                 self._wrong(Finding.OPENED_MISMATCH, case, detail, row.sequence)
             self._unopened -= 1
 
-    def _replayed(self, case: Case, again: Replayed | None) -> None:
-        snapshot = None if again is None else again.chart.row()
+    def _replay(self, case: Stored, rows: list[JournalRow]) -> None:
+        for row in rows:
+            if row.policy not in self.shelf.by_digest:
+                detail = f"{_short(row)} names a policy that is not kept"
+                self._wrong(Finding.JOURNAL_ALTERED, case, detail)
+                return
+        try:
+            again = replay(rows, self.shelf.by_digest, self.shelf.references, self.prefix)
+        except KeyError:
+            self._wrong(Finding.POLICY_MISSING, case, "adopted a policy that is not kept")
+        else:
+            self._replayed(case, rows, again)
+
+    def _replayed(self, case: Stored, rows: list[JournalRow], again: Replayed | None) -> None:
+        events = {(each.source, each.id): each for each in again.events} if again else {}
+        for row in rows:
+            event = events.get((row.source, row.id))
+            if event is None or not as_received(row, event):
+                detail = f"{_short(row)} is filed as something else"
+                self._wrong(Finding.JOURNAL_ALTERED, case, detail)
         if case.snapshot is not None and case.snapshot.engine != ENGINE:
             self.report.skip(Check.ENGINE_CHANGED)
-        elif snapshot != case.snapshot:
+        if not equal(case.snapshot, None if again is None else again.chart.row()):
             self._wrong(Finding.SNAPSHOT_MISMATCH, case, "the snapshot does not equal its replay")
         if (again.ledger if again else {}) != case.ledger:
             self._wrong(Finding.LEDGER_MISMATCH, case, "the ledger does not equal its replay")
-        said = {row.id: (row.subject, row.body) for row in (again.messages if again else [])}
-        for row in case.messages:
-            if row.id in said and said[row.id] != (row.subject, row.body):
-                detail = f"message {row.id} does not equal its replay"
+        said = {row.id: _content(row) for row in (again.messages if again else [])}
+        for message in case.messages:
+            if message.id in said and said[message.id] != _content(message):
+                detail = f"message {message.id} does not equal its replay"
                 self._wrong(Finding.MESSAGE_ALTERED, case, detail)
 
-    def _wrong(self, name: Finding, case: Case, detail: str, index: int | None = None) -> None:
+    def _wrong(self, name: Finding, case: Stored, detail: str, index: int | None = None) -> None:
         self.report.add(name, f"patient {case.patient}: {detail}", index)
 
 
@@ -329,16 +339,8 @@ async def _chunks(parts: AsyncIterator[list[bytes]]) -> AsyncGenerator[list[byte
         yield held
 
 
-def _gaps(case: Case, wrong: Any) -> None:  # noqa: ANN401 - the method that reports
-    """Each chain counts from 1, without a gap."""
-    chains: dict[str, int] = {}
-    for row in case.messages:
-        if row.sequence:
-            expected = chains.get(row.kind, 0) + 1
-            if row.sequence != expected:
-                detail = f"{row.kind} {row.sequence} stands where {expected} belongs"
-                wrong(Finding.SEQUENCE_GAP, case, detail)
-            chains[row.kind] = row.sequence
+def _content(row: OutboxRow) -> tuple[str, int, str, bytes]:
+    return row.kind, row.sequence, row.subject, row.body
 
 
 def _unverified(note: bytes) -> Checkpoint | None:
@@ -352,22 +354,3 @@ def _unverified(note: bytes) -> Checkpoint | None:
 def _short(row: JournalRow) -> str:
     internal = row.source == CLOCK_SOURCE
     return f"journal row {'of the clock' if internal else row.id}"
-
-
-class _ReceiptData(msgspec.Struct):
-    outcome: str
-    event: Mapping[str, str] | None = None
-
-
-class _Receipt(msgspec.Struct):
-    data: _ReceiptData
-
-
-_decode_receipt = msgspec.json.Decoder(_Receipt).decode
-
-
-def _receipt(body: bytes) -> _ReceiptData | None:
-    try:
-        return _decode_receipt(body).data
-    except msgspec.MsgspecError:
-        return None

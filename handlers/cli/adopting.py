@@ -17,6 +17,8 @@ from pathway.store.base import Order, OrderState
 REFUSALS = {
     "unknown_patient": "no event of one of these patients was ever accepted",
     "policy_invalid": "the worker that runs cannot use this policy; is it another version?",
+    "signed_by_invalid": "--signed-by takes a pseudonym: up to 64 letters, digits and . _ : -",
+    "order_invalid": "the worker that runs cannot read this order; is it another version?",
     "time_in_future": "--from is ahead of the worker's clock",
 }
 

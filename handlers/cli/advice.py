@@ -26,6 +26,8 @@ NEXT: Final = {
     "legal_basis_missing": "give --legal-basis, if there is one",
     "already_erased": "nothing",
     "time_in_future": "give an instant that has come, or none for now",
+    "signed_by_invalid": "give a pseudonym, without spaces",
+    "order_invalid": "run command and worker in the same version",
     "bundle_broken": "`pathway verify` on the bundle names what is wrong",
     "bundle_sealed": "have it exported with --unsealed, from the patient's first event on",
     "order_waits": "start the worker and the broker, and do not order it again",

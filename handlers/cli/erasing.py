@@ -11,12 +11,11 @@ import msgspec
 import typer
 
 from handlers.cli.looking import Patient
-from handlers.cli.root import Data, Finding, app, run, say, settings
+from handlers.cli.root import Data, Finding, app, run, say, settings, short
 from handlers.place import Place, find
 from pathway.erasure import Erasing
 from pathway.store.base import Order, OrderState
 from pathway.store.open import open_store
-from schemas.instants import DAY
 
 PATIENCE = 30.0  # seconds until the worker has carried it out
 POLL = 0.1  # seconds
@@ -27,18 +26,23 @@ REFUSALS = {
     "legal_basis_missing": (
         "the records must still be kept; say with --legal-basis what overrides that"
     ),
+    "order_invalid": "the worker that runs cannot read this order; is it another version?",
 }
 
 
 @app.command()
 def erase(  # noqa: PLR0913 - what is recorded
     patient: Patient,
-    reason: Annotated[str, typer.Option(help="Why, as a code; public, outlives the patient.")],
+    reason: Annotated[
+        str, typer.Option(callback=short, help="Why, as a code; public, outlives the patient.")
+    ],
     legal_basis: Annotated[
-        str | None, typer.Option(help="What overrides the duty to keep records; recorded too.")
+        str | None,
+        typer.Option(callback=short, help="What overrides the duty to keep records; recorded too."),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option(help="Who; PATHWAY_ACTOR or the login if left out.")
+        str | None,
+        typer.Option(callback=short, help="Who; PATHWAY_ACTOR or the login if left out."),
     ] = None,
     data: Data = None,
     *,
@@ -49,7 +53,7 @@ def erase(  # noqa: PLR0913 - what is recorded
         typer.confirm(f"Erase {patient} for good?", abort=True)
     chosen = settings()
     who = actor or chosen.actor or getpass.getuser()
-    said = Erasing(who, reason, legal_basis, chosen.retention_days * DAY)
+    said = Erasing(who, reason, legal_basis)
     now = chosen.make_clock().now()
     order = Order(str(uuid.uuid4()), "erase", patient, msgspec.json.encode(said), now)
     kept = run(given(find(data, chosen), order))

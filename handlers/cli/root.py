@@ -34,10 +34,23 @@ Data = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+LONGEST = 128  # characters of what somebody says of themselves; it stands in the log for ever
+
+
+def short(text: str | None) -> str | None:
+    """An option whose text goes into the audit log. Raises typer.BadParameter."""
+    if text is not None and not 0 < len(text) <= LONGEST:
+        raise typer.BadParameter(f"1 to {LONGEST} characters, a code rather than a story")
+    return text
+
+
 Actor = Annotated[
-    str | None, typer.Option(help="Who looks; PATHWAY_ACTOR or the login if left out.")
+    str | None,
+    typer.Option(callback=short, help="Who looks; PATHWAY_ACTOR or the login if left out."),
 ]
-Purpose = Annotated[str | None, typer.Option(help="Why, in one word; PATHWAY_PURPOSE if left out.")]
+Purpose = Annotated[
+    str | None, typer.Option(callback=short, help="Why, in one word; PATHWAY_PURPOSE if left out.")
+]
 
 FINDING, MISUSE = 1, 2
 

@@ -38,18 +38,24 @@ class Appended:
         """The messages for the tree that ends with these leaves."""
         first, root, rows = tree.size - self._total, tree.root().hex(), []
         for leaves in self._slices:
-            message_id = stable_id("_", "audit", first)
-            body = (
-                f'{{"specversion":"1.0","id":"{message_id}","source":"/{self._prefix}/pathway",'
-                f'"type":"care.audit.appended.v1","time":"{self._time}",'
-                f'"datacontenttype":"application/json","data":{{"first":{first},"entries":['
-            ).encode()
-            tail = f'],"head":{{"size":{tree.size},"root":"{root}"}}}}}}'.encode()
-            subject = f"{self._prefix}.out.audit"
-            whole = body + b",".join(leaves) + tail
-            rows.append(OutboxRow(message_id, "_", "audit", 0, subject, whole))
+            rows.append(appended(first, leaves, (tree.size, root), self._prefix, self._time))
             first += len(leaves)
         return rows
+
+
+def appended(
+    first: int, leaves: Sequence[bytes], head: tuple[int, str], prefix: str, time: str
+) -> OutboxRow:
+    """One message about some leaves; `head` is the size and root (hex) after their commit."""
+    message_id = stable_id("_", "audit", first)
+    body = (
+        f'{{"specversion":"1.0","id":"{message_id}","source":"/{prefix}/pathway",'
+        f'"type":"care.audit.appended.v1","time":"{time}",'
+        f'"datacontenttype":"application/json","data":{{"first":{first},"entries":['
+    ).encode()
+    tail = f'],"head":{{"size":{head[0]},"root":"{head[1]}"}}}}}}'.encode()
+    whole = body + b",".join(leaves) + tail
+    return OutboxRow(message_id, "_", "audit", 0, f"{prefix}.out.audit", whole)
 
 
 def checkpointed(row: CheckpointRow, prefix: str) -> OutboxRow:

@@ -48,6 +48,7 @@ class Finding(StrEnum):
     JOURNAL_MISSING = "journal_missing"  # an entry whose event is not journaled
     JOURNAL_ALTERED = "journal_altered"  # not the event of its entry
     ERASURE_INCOMPLETE = "erasure_incomplete"  # an erased patient, of whom something is left
+    NUMBERS_MISMATCH = "numbers_mismatch"  # the head's numbers are not those of the rows
     KEY_MISSING = "key_missing"  # a patient's key is gone or broken, without an erasure
 
 

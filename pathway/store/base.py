@@ -22,6 +22,7 @@ __all__ = [
     "KeyRow",
     "Known",
     "LedgerRow",
+    "Numbers",
     "Order",
     "OrderState",
     "OutboxRow",
@@ -186,6 +187,28 @@ class Vitals:
     entries: int
     signed: int
     signed_at: int | None
+
+
+@dataclass(slots=True, frozen=True)
+class Numbers:
+    """What `log_head` has counted, and what the tables hold, as of one commit.
+
+    Rows of journal and outbox are numbered from 1 without a gap, and none is ever deleted.
+    """
+
+    commit: int
+    recorded_at: int
+    journal: int
+    outbox: int
+    tree_size: int
+    journal_rows: int
+    journal_last: int
+    journal_commit: int
+    journal_recorded_at: int
+    outbox_rows: int
+    outbox_last: int
+    entry_commit: int
+    nodes: int
 
 
 class OrderState(StrEnum):
@@ -399,6 +422,9 @@ class Store(Protocol):
     async def unpublished(self, limit: int, after: int = 0) -> list[OutboxRow]:
         """Outbox rows not yet published, in order, with position > after."""
 
+    async def unsent(self, id: str) -> bool:  # noqa: A002 - the column's name
+        """Whether a message waits to be published."""
+
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them. May be lost in a crash without harm."""
 
@@ -440,6 +466,9 @@ class Store(Protocol):
 
     async def counts(self) -> dict[str, int]:
         """journal, patients, outbox, unpublished, parked: row counts."""
+
+    async def numbers(self) -> Numbers | None:
+        """What was counted against what is there; reads every row. None without a head."""
 
     async def vitals(self, now: int) -> Vitals:
         """How the database is doing; raises StoreError, also if its schema is no longer ours."""

@@ -14,6 +14,7 @@ from pathway.store.base import (
     KeyRow,
     Known,
     LedgerRow,
+    Numbers,
     Order,
     OutboxRow,
     ParkedRow,
@@ -193,6 +194,10 @@ class SqlStore(Store):
         """Outbox rows not yet published, in order, with position > after."""
         return [OutboxRow(*row) for row in await self._side.fetch(sql.UNPUBLISHED, after, limit)]
 
+    async def unsent(self, id: str) -> bool:  # noqa: A002 - the column's name
+        """Whether a message waits to be published."""
+        return bool(await self._side.fetch(sql.UNSENT, id))
+
     async def due(
         self, until: int, limit: int, after: tuple[int, str] = BEFORE_ALL
     ) -> list[tuple[int, str]]:
@@ -244,6 +249,11 @@ class SqlStore(Store):
         (row,) = await self._looks.fetch(sql.COUNTS)
         names = ("journal", "patients", "outbox", "unpublished", "parked")
         return dict(zip(names, row, strict=True))
+
+    async def numbers(self) -> Numbers | None:
+        """What was counted against what is there; reads every row. None without a head."""
+        rows = await self._looks.fetch(sql.NUMBERS)
+        return Numbers(*rows[0]) if rows else None
 
     async def vitals(self, now: int) -> Vitals:
         """How the database is doing; raises StoreError, also if its schema is no longer ours."""

@@ -49,7 +49,8 @@ def erasures(nothing: str, parked: str) -> tuple[str, ...]:
     patient, in their subject or in their payload.
     """
     return (
-        f"UPDATE patient_keys SET wrapped = {nothing} WHERE patient = ?",
+        f"""INSERT INTO patient_keys (patient, wrapped) VALUES (?, {nothing})
+            ON CONFLICT (patient) DO UPDATE SET wrapped = {nothing}""",
         "DELETE FROM patients WHERE patient = ?",
         "DELETE FROM ledger WHERE patient = ?",
         f"UPDATE outbox SET body = {nothing}, published = 1 WHERE patient = ?",
@@ -83,7 +84,7 @@ LAST_CHECKPOINT = f"SELECT {columns(CheckpointRow)} FROM checkpoints ORDER BY si
 WRAPPED_KEYS = f"""SELECT {columns(KeyRow)} FROM patient_keys
     WHERE patient > ? AND LENGTH(wrapped) > 0 ORDER BY patient LIMIT ?"""
 # Each table gives as many as are asked for, by its own index: a page costs what it returns.
-EVERYWHERE = ("patients", "journal", "outbox", "audit", "ledger")
+EVERYWHERE = ("patients", "journal", "outbox", "audit", "ledger", "patient_keys")
 _KNOWN_TO = """SELECT patient FROM (SELECT DISTINCT patient FROM {0}
     WHERE patient > ? AND patient <> '_' ORDER BY patient LIMIT ?) AS in_{0}"""
 EVERYBODY = f"""SELECT patient FROM (
@@ -104,6 +105,7 @@ POLICIES = f"SELECT {columns(PolicyRow)} FROM policies ORDER BY name, version, d
 PARKED = f"SELECT {columns(ParkedRow)} FROM parked ORDER BY stream_sequence"
 PARKED_ONE = f"SELECT {columns(ParkedRow)} FROM parked WHERE stream_sequence = ?"
 ORDER_MOVED = replaced(Order, "id")
+UNSENT = "SELECT 1 FROM outbox WHERE id = ? AND published = 0"
 FINISH = "UPDATE orders SET state = 'done' WHERE id = ? AND state = 'committed'"
 ORDERS = f"""SELECT {columns(Order)} FROM orders
     WHERE state IN ('open', 'committed') ORDER BY given_at, id LIMIT ?"""
@@ -113,6 +115,13 @@ COUNTS = """SELECT (SELECT COUNT(*) FROM journal), (SELECT COUNT(*) FROM patient
     (SELECT COUNT(*) FROM parked)"""
 
 
+NUMBERS = """SELECT "commit", recorded_at, journal, outbox, tree_size,
+    (SELECT COUNT(*) FROM journal), (SELECT COALESCE(MAX(seq), 0) FROM journal),
+    (SELECT COALESCE(MAX("commit"), 0) FROM journal),
+    (SELECT COALESCE(MAX(recorded_at), 0) FROM journal),
+    (SELECT COUNT(*) FROM outbox), (SELECT COALESCE(MAX(position), 0) FROM outbox),
+    (SELECT COALESCE(MAX("commit"), 0) FROM audit), (SELECT COUNT(*) FROM audit_nodes)
+    FROM log_head WHERE id = 1"""
 VITALS = """SELECT (SELECT MAX(version_num) FROM alembic_version), epoch,
     (SELECT COUNT(*) FROM outbox WHERE published = 0),
     (SELECT recorded_at FROM outbox WHERE published = 0 ORDER BY position LIMIT 1),

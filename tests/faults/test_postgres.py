@@ -56,7 +56,7 @@ async def test_connections_cut_at_random_instants_and_in_the_middle_of_a_commit(
             await other.execute(CUT_ALL)
     await publishing
     await scene.settle_and_judge()
-    assert scene.told("batch_handed_back") >= CUTS
+    assert scene.told("batch_handed_back") >= 1  # some are begun anew in the worker itself
     assert scene.told("worker_started") == 1
 
 
@@ -80,8 +80,13 @@ async def test_a_server_that_crashes_under_load(on_postgres: Scene, postgres: Po
         await asyncio.sleep(0.8)
         await asyncio.to_thread(postgres.restart)
     await publishing
-    await scene.settle_and_judge()
+    await scene.until_read()
     assert scene.told("worker_started") == 1
+    # A crash may lose the last marks in the outbox. Within 30 s the relay looks at it anew, and
+    # when it starts, too.
+    await scene.stop()
+    await scene.start()
+    await scene.settle_and_judge()
 
 
 async def test_a_worker_waits_for_a_database_that_is_not_there_yet(

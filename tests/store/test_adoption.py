@@ -10,6 +10,7 @@ from pathway import policy
 from pathway.adoption import EVERYBODY, Adopting
 from pathway.audit.public import EventEntry, PolicyEntry, read_public
 from pathway.batch import Terms
+from pathway.clerk import Clerk
 from pathway.explain import Asked, folded_anew
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
@@ -46,7 +47,7 @@ async def store(original: Path, tmp_path: Path) -> AsyncIterator[Store]:
 
 async def signed_off(processor: Processor, order: Order) -> Order:
     await processor.store.give([order])
-    await processor.sign_off(order)
+    await Clerk(processor).sign_off(order)
     kept = await processor.store.order(order.id)
     assert kept is not None
     return kept
@@ -58,10 +59,10 @@ async def test_a_worker_that_was_killed_goes_on(store: Store) -> None:
     kept = await signed_off(worker, adopting())
     assert kept.state == OrderState.COMMITTED
     assert Adopting.of(kept).time == LATER, "the instant is settled once and for all"
-    await worker.adopt(kept, people[: len(people) // 2])
+    await Clerk(worker).adopt(kept, people[: len(people) // 2])
     # Killed here; the next one begins from the start.
     worker = await started(store)
-    outcome = await worker.adopt(kept, people)
+    outcome = await Clerk(worker).adopt(kept, people)
     assert outcome.duplicates == len(people) // 2
     assert await store.in_force() == {policy.load(STRICTER).digest[:16]: len(people)}
     entries = [read_public(row.leaf) async for row in store.entries()]
@@ -73,7 +74,7 @@ async def test_a_worker_that_was_killed_goes_on(store: Store) -> None:
 async def test_an_explanation_shows_the_policy_from_then_on(store: Store) -> None:
     (patient, *_) = [patient async for patient in store.patient_keys()]
     worker = await started(store)
-    await worker.adopt(await signed_off(worker, adopting(patients=[patient])), [patient])
+    await Clerk(worker).adopt(await signed_off(worker, adopting(patients=[patient])), [patient])
     rows, policies = await worker.vault.journal(patient), worker.shelf.by_digest
     now = folded_anew(patient, rows, policies, Asked())
     before = folded_anew(patient, rows, policies, Asked(at=LATER - 1))
@@ -99,3 +100,16 @@ async def test_what_cannot_be_signed_off_changes_nothing(
     assert (kept.state, kept.detail) == (OrderState.REFUSED, code)
     assert (await store.tree()).size == size
     assert len(await store.policies()) == 1
+
+
+@pytest.mark.parametrize("signed_by", ["Dr. Anna Example", "", "x" * 65, "dr\n1"])
+async def test_who_signs_is_a_pseudonym(store: Store, signed_by: str) -> None:
+    worker = await started(store)
+    kept = await signed_off(worker, adopting(signed_by=signed_by))
+    assert (kept.state, kept.detail) == (OrderState.REFUSED, "signed_by_invalid")
+
+
+async def test_an_order_that_makes_no_sense_is_refused(store: Store) -> None:
+    worker = await started(store)
+    kept = await signed_off(worker, Order("odd", "adopt", EVERYBODY, b"{}", LATER))
+    assert (kept.state, kept.detail) == (OrderState.REFUSED, "order_invalid")

@@ -176,6 +176,122 @@ TAMPERED = {
         ["DELETE FROM patient_keys WHERE patient = (SELECT MIN(patient) FROM patient_keys)"],
     ),
     "every checkpoint gone": (Finding.CHECKPOINT_MISSING, ["DELETE FROM checkpoints"]),
+    "sealed bytes destroyed": (
+        Finding.SEALED_ALTERED,
+        ["UPDATE audit SET sealed = x'' WHERE sequence = (SELECT MIN(sequence) FROM audit"
+         " WHERE length(sealed) > 0)"],
+    ),
+    "an entry filed under another patient": (
+        Finding.ENTRY_ALTERED,
+        ["UPDATE audit SET patient = 'zz' WHERE sequence = 100"],
+    ),
+    "a snapshot of nobody": (
+        Finding.SNAPSHOT_MISMATCH,
+        ["INSERT INTO patients SELECT 'zz', policy, state, episode, since, next_due, engine,"
+         " snapshot, chains FROM patients LIMIT 1"],
+    ),
+    "a snapshot altered that claims another engine": (
+        Finding.SNAPSHOT_MISMATCH,
+        ["UPDATE patients SET engine = 0, state = 'php' WHERE patient ="
+         " (SELECT MIN(patient) FROM patients WHERE state <> 'php')"],
+    ),
+    "a patient kept out who was never heard of": (
+        Finding.KEY_MISSING,
+        ["INSERT INTO patient_keys VALUES ('zz', x'')"],
+    ),
+    "a message numbered otherwise": (
+        Finding.MESSAGE_ALTERED,
+        ["UPDATE outbox SET sequence = 0 WHERE position ="
+         " (SELECT MAX(position) FROM outbox WHERE kind = 'transition')"],
+    ),
+    "a message recorded at another time": (
+        Finding.MESSAGE_ALTERED,
+        ["UPDATE outbox SET recorded_at = recorded_at + 1 WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'transition')"],
+    ),
+    "a receipt altered": (
+        Finding.MESSAGE_ALTERED,
+        ["UPDATE outbox SET body = CAST(REPLACE(CAST(body AS TEXT), '\"reason\":\"not_json\"',"
+         " '\"reason\":\"bad_time\"') AS BLOB) WHERE kind = 'receipt' AND patient <> '_'"],
+    ),
+    "a receipt of an applied event removed": (
+        Finding.NUMBERS_MISMATCH,
+        ["DELETE FROM outbox WHERE position = (SELECT MIN(position) FROM outbox"
+         " WHERE kind = 'receipt' AND instr(body, 'applied') > 0)"],
+    ),
+    "an announcement removed": (
+        Finding.MESSAGE_ALTERED,
+        ["DELETE FROM outbox WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'audit')"],
+    ),
+    "the newest announcement removed": (
+        Finding.MESSAGE_MISSING,
+        ["DELETE FROM outbox WHERE position = (SELECT MAX(position) FROM outbox"
+         " WHERE kind = 'audit' AND instr(body, 'appended') > 0)"],
+    ),
+    "an announcement of another head": (
+        Finding.MESSAGE_ALTERED,
+        ["UPDATE outbox SET body = CAST(REPLACE(CAST(body AS TEXT), '\"root\":\"',"
+         " '\"root\":\"00') AS BLOB) WHERE position ="
+         " (SELECT MIN(position) FROM outbox WHERE kind = 'audit')"],
+    ),
+    "a checkpoint of another time": (
+        Finding.MESSAGE_ALTERED,
+        ["UPDATE checkpoints SET recorded_at = recorded_at + 1"],
+    ),
+    "a policy's text altered": (
+        Finding.POLICY_ALTERED,
+        ["UPDATE policies SET text = text || ' '"],
+    ),
+    "a policy's text unreadable": (Finding.POLICY_ALTERED, ["UPDATE policies SET text = '}'"]),
+    "a policy renamed": (Finding.POLICY_ALTERED, ["UPDATE policies SET name = 'other'"]),
+    "every policy gone": (Finding.POLICY_MISSING, ["DELETE FROM policies"]),
+    "a node of the tree altered": (
+        Finding.LEAVES_ALTERED,
+        ["UPDATE audit_nodes SET hash = zeroblob(32) WHERE place = 0"],
+    ),
+    "a node of the tree removed": (
+        Finding.NUMBERS_MISMATCH,
+        ["DELETE FROM audit_nodes WHERE place = 0"],
+    ),
+    "a node of the tree ahead of it": (
+        Finding.NUMBERS_MISMATCH,
+        ["INSERT INTO audit_nodes SELECT level, place + 1000, hash FROM audit_nodes"],
+    ),
+    "the head gone": (Finding.ROOT_MISMATCH, ["DELETE FROM log_head"]),
+    "the head of another size": (
+        Finding.ROOT_MISMATCH,
+        ["UPDATE log_head SET tree_size = tree_size - 1"],
+    ),
+    "the head's clock set back": (
+        Finding.NUMBERS_MISMATCH,
+        ["UPDATE log_head SET recorded_at = 0"],
+    ),
+    "the head's commits set back": (
+        Finding.NUMBERS_MISMATCH,
+        ['UPDATE log_head SET "commit" = 1'],
+    ),
+    **{
+        f"the head's count of {what} altered": (
+            Finding.NUMBERS_MISMATCH,
+            [f"UPDATE log_head SET {what} = {what} + 5"],
+        )
+        for what in ("journal", "outbox")
+    },
+    **{
+        f"a journal row filed under another {column}": (
+            Finding.JOURNAL_ALTERED,
+            [f'UPDATE journal SET "{column}" = {value} WHERE seq = 50'],
+        )
+        for column, value in {
+            "type": "'care.contact.made.v1'",
+            "identity": "'other'",
+            "revision": "9",
+            "time": "time + 1",
+            "policy": "'other'",
+            "commit": '"commit" + 1',
+        }.items()
+    },
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from pathway import policy
 
 Run = Callable[..., tuple[int, str, str]]
 
-# design §3.3; later issues add theirs
+# Those that the contract names.
 COMMANDS = {
     "up", "worker", "migrate", "publish", "republish", "census", "timeline", "parked list",
     "parked show", "parked redrive", "parked discard", "policy check", "diagram", "schemas",
@@ -258,3 +258,13 @@ def test_a_secret_is_not_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert code == 1
     assert one_line("store_unavailable", err)
     assert "hunter2" not in err
+
+
+@pytest.mark.parametrize("option", ["--reason", "--legal-basis", "--actor"])
+@pytest.mark.parametrize("text", ["", "x" * 129], ids=["empty", "long"])
+def test_what_the_log_keeps_for_ever_is_short(run: Run, option: str, text: str) -> None:
+    given = {"--reason": "request"} | {option: text}
+    words = [word for pair in given.items() for word in pair]
+    code, out, err = run("erase", "p1", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error[usage]: ")

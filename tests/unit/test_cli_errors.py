@@ -180,6 +180,7 @@ def test_every_code_has_its_advice() -> None:
         "fold_failed",
         "log_does_not_hold",
         "message_too_large",
+        "order_failed",
         "speech_failed",
     }
     codes = {code for code in error_codes() if code not in logged_only}

@@ -1,0 +1,74 @@
+"""More patients than memory holds, while one batch is committed and the next one is loaded."""
+
+import asyncio
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from pathway import policy
+from pathway.batch import Incoming, Outcome, Terms
+from pathway.process import Processor
+from pathway.shelf import PolicyShelf
+from pathway.store.base import Commit, OutboxRow, PatientRow
+from pathway.store.sqlite import SqliteStore
+from schemas.examples import EXAMPLES
+from schemas.instants import parse_instant
+from tests.keys import vault
+
+NOW = parse_instant("2026-06-01T00:00:00Z")
+
+
+class Slow(SqliteStore):
+    """Commits when allowed, and reads snapshots only once no commit is under way."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.allowed = asyncio.Event()
+        self.allowed.set()
+        self.under_way = asyncio.Event()
+        self.wait_for: asyncio.Task[Outcome] | None = None
+
+    async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
+        self.under_way.set()
+        await self.allowed.wait()
+        return await super().commit(commit)
+
+    async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
+        if self.wait_for is not None:
+            self.allowed.set()
+            await self.wait_for
+        return await super().patients(keys)
+
+
+def incoming(patient: str, kind: str, number: int) -> Incoming:
+    fields = EXAMPLES[f"care.{kind}.v1"] | {"id": f"{patient}-{kind}", "subject": patient}
+    return Incoming(json.dumps(fields).encode(), f"care.events.{kind}.{patient}", number)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("url")
+async def test_a_chart_that_is_pushed_out_by_a_commit_under_way_is_not_begun_anew(
+    path: Path,
+) -> None:
+    store = Slow(path)
+    await store.open()
+    terms = Terms(cached_charts=1)
+    flow = Processor(store, vault(store), PolicyShelf(policy.default()), terms, lambda: NOW)
+    await flow.start()
+    await flow.take([incoming("old", "referral.received", 1)])
+    store.allowed.clear()
+    store.under_way.clear()
+    new = asyncio.create_task(flow.take([incoming("new", "referral.received", 2)]))
+    await store.under_way.wait()
+    store.wait_for = new
+    await flow.take(
+        [
+            incoming("old", "screening.started", 3),
+            incoming("other", "referral.received", 4),
+        ]
+    )
+    found = await store.patients(["old"])
+    assert found["old"].state == "screening"
+    await store.close()
