@@ -1,7 +1,7 @@
 """Subscriptions whose messages are received as the client reads them.
 
-The library puts each message into a queue, from which a task takes it and calls back: a third of
-what a message's delivery costs.
+The library puts each message into a queue, from which a task takes it and calls back. That takes
+about as long as reading the message.
 """
 
 import asyncio
