@@ -157,6 +157,12 @@ def test_every_parked_reason_is_described() -> None:
     assert set(rows(page, "Parked, and why")) == {reason.value for reason in Reason}
 
 
+def logged_codes() -> set[str]:
+    """Codes that stand in logs only: no command ends with one."""
+    told = OPERATIONS.split("In logs only:", 1)[1].partition("and the reasons of")[0]
+    return set(re.findall(r"`([a-z_]+)`", told))
+
+
 def error_codes() -> set[str]:
     """Every code that the program gives, as its source has them."""
     found = set()
