@@ -1,18 +1,16 @@
 """`pathway policy adopt`: a policy goes into force for chosen patients, signed for."""
 
-import uuid
 from typing import Annotated
 
 import msgspec
 import typer
 
 from handlers.cli.defining import File, policy
-from handlers.cli.erasing import given
-from handlers.cli.root import Data, Finding, instant, run, say, settings
+from handlers.cli.ordering import order
+from handlers.cli.root import Data, instant, say, settings
 from handlers.place import find
 from pathway.adoption import EVERYBODY, Adopting
 from pathway.policy import load_file
-from pathway.store.base import Order, OrderState
 
 REFUSALS = {
     "unknown_patient": "no event of one of these patients was ever accepted",
@@ -46,12 +44,5 @@ def adopt(  # noqa: PLR0913 - what is recorded
     said = Adopting(adopted.text, signed_by, patients, instant(since))
     whose = patients[0] if patients and len(patients) == 1 else EVERYBODY
     now = chosen.make_clock().now()
-    order = Order(str(uuid.uuid4()), "adopt", whose, msgspec.json.encode(said), now)
-    kept = run(given(find(data, chosen), order))
-    if kept.state == OrderState.REFUSED:
-        raise Finding(kept.detail, REFUSALS[kept.detail])
-    if kept.state != OrderState.DONE:
-        raise Finding(
-            "order_waits", f"order {order.id} is kept ({kept.state}) until a worker has done it"
-        )
+    order(find(data, chosen), "adopt", whose, msgspec.json.encode(said), now, REFUSALS)
     say(f"adopted {adopted.name} {adopted.version} ({adopted.digest[:12]})")
