@@ -116,7 +116,10 @@ class Orders:
 
     async def _erase(self, order: Order) -> None:
         await self._erase_at_broker(order.patient)
-        await self._processor.store.scrub()
+        if reason := await self._processor.store.scrub():
+            log.warning(
+                "wal_not_cleared", code="wal_not_cleared", reason=reason, patient=order.patient
+            )
         await self._processor.store.finish(order.id)
         log.info("patient_erased", patient=order.patient)
 

@@ -370,8 +370,13 @@ class Store(Protocol):
     async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
         """Note that a committed order is done."""
 
-    async def scrub(self) -> None:
-        """Let nothing that was destroyed stay readable in the database's own files."""
+    async def scrub(self) -> str | None:
+        """Let nothing that was destroyed stay readable in the database's own files.
+
+        Returns why the write-ahead log may still hold it (`not_permitted`: this login may not
+        clear it; `kept`: an archive or a replica waits for it), None if it does not. Raises
+        StoreError while somebody may still read it; again is no harm.
+        """
 
     # -- the audit log -------------------------------------------------------------------------
 

@@ -125,11 +125,6 @@ ERASURES = tuple(
 )
 # An UPDATE leaves the former row in its page. Where that discloses something, the table is written
 # anew; elsewhere (sealed snapshots, messages that say nothing clinical) the room is given free.
-SCRUBS = (
-    "VACUUM FULL patient_keys",
-    "VACUUM FULL parked",
-    "VACUUM patients, ledger, outbox",
-)
 
 
 @cache

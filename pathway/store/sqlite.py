@@ -155,12 +155,13 @@ class SqliteStore(SqlStore):
 
         await self._work.run(note)
 
-    async def scrub(self) -> None:
+    async def scrub(self) -> str | None:
         """Let nothing that was destroyed stay readable in the database's own files.
 
         `secure_delete` has overwritten it in the pages; the WAL still holds their former state.
         """
         await self._work.run(truncate_wal)
+        return None  # or a reader would have held the WAL
 
     async def _find(self, lookup: Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
         def find(connection: sqlite3.Connection) -> list[Any]:

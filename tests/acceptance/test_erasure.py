@@ -9,7 +9,7 @@ import nats
 import pytest
 
 from tests.acceptance.commands import Up, pathway, running_up
-from tests.acceptance.events import admission, event, new_patient
+from tests.acceptance.events import event, marked, new_patient
 
 MARK = "zebra-crossing-4711"  # in unknown fields, which are kept sealed and read by no rule
 
@@ -18,12 +18,6 @@ MARK = "zebra-crossing-4711"  # in unknown fields, which are kept sealed and rea
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     with running_up(tmp_path_factory.mktemp("erasure"), checkpoint_every="0.2") as running:
         yield running
-
-
-def marked(patient: str) -> list[dict[str, Any]]:
-    """An admitted patient whose every event carries the mark, and a message that is parked."""
-    events = [*admission(patient), event(patient, "safety.reported")]
-    return [each | {"data": each["data"] | {"note": f"{MARK} {patient}"}} for each in events]
 
 
 def holding(directory: Path, text: str) -> set[str]:
@@ -51,7 +45,7 @@ def entries(up: Up, kind: str) -> list[dict[str, Any]]:
 
 def test_an_erased_patient_is_gone_to_the_last_byte(up: Up) -> None:
     patient, other = new_patient(), new_patient()
-    up.publish(*marked(patient), *marked(other))
+    up.publish(*marked(patient, MARK), *marked(other, MARK))
     published(up, f"care.events.safety.reported.{patient}", f'{{"broken": "{MARK}"'.encode())
     up.settle()
     assert holding(up.data, f'"broken": "{MARK}"') != set()
@@ -86,7 +80,7 @@ def test_an_erased_patient_is_gone_to_the_last_byte(up: Up) -> None:
 
 def test_it_is_final_for_that_pseudonym(up: Up) -> None:
     patient = new_patient()
-    up.publish(*marked(patient))
+    up.publish(*marked(patient, MARK))
     up.settle()
     up.run("erase", patient, "--reason", "request", "--legal-basis", "x")
     up.publish(event(patient, "contact.made", data={"channel": "phone", "reached": True}))
@@ -101,7 +95,7 @@ def test_it_is_final_for_that_pseudonym(up: Up) -> None:
 
 def test_every_look_is_an_entry(up: Up) -> None:
     patient = new_patient()
-    up.publish(*marked(patient))
+    up.publish(*marked(patient, MARK))
     up.settle()
     up.run("timeline", patient, "--actor", "dr-1", "--purpose", "care")
     pathway("explain", patient, "--data", up.data, actor="auditor-2", purpose="audit")
