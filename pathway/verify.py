@@ -16,7 +16,7 @@ from pathway.audit.checking import CheckpointCheck, LogCheck
 from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.entries_check import EntryCheck
 from pathway.audit.entry import Entry, event_hmac, open_plaintext
-from pathway.audit.errors import EntryError, SealError
+from pathway.audit.errors import EntryError, SealError, UnknownMasterKeyError
 from pathway.audit.notes import VerifierKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.public import ErasureEntry, EventEntry, read_public
@@ -256,7 +256,7 @@ class Verification:
             return None
         try:
             key = (await self.vault.find([case.patient])).get(case.patient)
-        except SealError as error:
+        except (SealError, UnknownMasterKeyError) as error:
             self._wrong(Finding.KEY_MISSING, case, str(error))
             return None
         if key is None:
