@@ -27,6 +27,7 @@ NEXT: Final = {
     "already_erased": "nothing",
     "time_in_future": "give an instant that has come, or none for now",
     "signed_by_invalid": "give a pseudonym, without spaces",
+    "not_adopted": "the worker's log says why; mend it, then adopt for these by --patient",
     "order_invalid": "run command and worker in the same version",
     "bundle_broken": "`pathway verify` on the bundle names what is wrong",
     "bundle_sealed": "have it exported with --unsealed, from the patient's first event on",

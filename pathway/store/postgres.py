@@ -125,6 +125,10 @@ class PostgresStore(SqlStore):
         """Note that a committed order is done."""
         await self._work.fetch(sql.FINISH_ORDER, id)
 
+    async def note(self, id: str, more: str) -> None:  # noqa: A002 - the column's name
+        """Add words to a committed order's detail."""
+        await self._work.fetch(sql.NOTE_ORDER, more, id)
+
     async def scrub(self) -> str | None:
         """Let nothing that was destroyed stay readable in the server's files; see `Store.scrub`."""
         scrubbing = line(self._where, SCRUBBING)
