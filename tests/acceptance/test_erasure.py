@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
+from nats.js.errors import NotFoundError
 
-from tests.acceptance.commands import Up, pathway, running_up
+from tests.acceptance.commands import Up, pathway, rows, running_up
 from tests.acceptance.events import event, marked, new_patient
 
 MARK = "zebra-crossing-4711"  # in unknown fields, which are kept sealed and read by no rule
@@ -35,6 +37,23 @@ def published(up: Up, subject: str, raw: bytes) -> None:
         await client.close()
 
     asyncio.run(send())
+
+
+def raw(up: Up) -> list[tuple[str, bytes]]:
+    """Subjects and bodies of all that is on CARE_OUT."""
+
+    async def look() -> list[tuple[str, bytes]]:
+        client = await nats.connect(up.broker)
+        js, found, number = client.jetstream(), [], 1
+        with suppress(NotFoundError):
+            while True:
+                message = await js.get_msg("CARE_OUT", seq=number, subject="care.out.>", next=True)
+                found.append((message.subject or "", message.data or b""))
+                number = (message.seq or 0) + 1
+        await client.close()
+        return found
+
+    return asyncio.run(look())
 
 
 def entries(up: Up, kind: str) -> list[dict[str, Any]]:
@@ -90,6 +109,27 @@ def test_it_is_final_for_that_pseudonym(up: Up) -> None:
     assert len(numbers) == 1
     assert up.run("parked", "show", str(numbers[0])).out.splitlines()[2:] == [""]
     assert up.run("timeline", patient).error == "unknown_patient"
+    assert up.run("verify", "--json").json["ok"]
+
+
+def test_what_came_back_is_removed_again(up: Up) -> None:
+    """As when a broker's backup is restored, or a worker that hung sent what it still held."""
+    patient = new_patient()
+    up.publish(*marked(patient, MARK))
+    up.settle()
+    assert up.run("erase", patient, "--again").error == "not_erased"
+    assert up.timeline(patient)["state"] == "iop"
+    assert up.run("erase", patient).code == 2, "a reason is needed"
+    up.run("erase", patient, "--reason", "request", "--legal-basis", "x")
+    published(up, f"care.out.alert.{patient}", MARK.encode())
+    assert len([m for m in raw(up) if m[0].endswith(patient)]) == 2
+    done = up.run("erase", patient, "--again")
+    assert (done.out, done.err) == (f"erased {patient} again\n", "")
+    assert [subject for subject, _ in raw(up) if subject.endswith(patient)] == [
+        f"care.out.transition.{patient}"
+    ]
+    leaves = rows(up.database, f"SELECT leaf FROM audit WHERE patient = '{patient}'")  # noqa: S608
+    assert sum(b'"kind":"erasure"' in leaf for (leaf,) in leaves) == 1
     assert up.run("verify", "--json").json["ok"]
 
 
