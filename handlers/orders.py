@@ -141,7 +141,7 @@ class Orders:
                 self._committed(await self._clerk.adopt(order, own))
                 lacking = await self._lacking(order, lacking, failed)
                 if still := [each for each in lacking if self._processor.owns(each)]:
-                    log.error("not_adopted", code="not_adopted", order=order.id, patients=still)
+                    log.error("not_adopted", code="not_adopted", patients=len(still))
                     await store.note(order.id, " ".join(still))
                     failed.update(still)
             count += len(own)

@@ -320,6 +320,8 @@ class Processor:
         """Nothing that could be guessed from tells duplicates: the journaled event is opened."""
         if known.patient != event.patient:
             return False
+        if event.patient not in batch.keys:
+            raise SealError("the patient's key is gone")
         raw = batch.keys[event.patient].open(known.raw, event.source, event.id)
         return inbound.content(raw) == inbound.content(event.raw)
 
@@ -453,7 +455,6 @@ class Processor:
             what=what,
             reason=error.code,
         )
-        batch.commit.keys = [row for row in batch.commit.keys if row.patient != patient]
         self._leave_out(batch, patient)
 
     def _leave_out(self, batch: Batch, patient: str) -> None:
@@ -463,6 +464,9 @@ class Processor:
                 batch.outcome.failed.append(each.message.stream_sequence)
         batch.accepted = [a for a in batch.accepted if a.event.patient != patient]
         batch.charts.pop(patient, None)
+        # A key that was made for them just now goes with what would have been sealed under it.
+        batch.keys.pop(patient, None)
+        batch.commit.keys = [row for row in batch.commit.keys if row.patient != patient]
 
     def _journal(self, batch: Batch) -> None:
         commit = batch.commit

@@ -40,6 +40,7 @@ async def store(database: Path) -> AsyncIterator[Store]:
         (f"patient_keys SET wrapped = CAST({OTHER_MASTER} AS BLOB)", "key", MASTER),
         ("patient_keys SET patient = 'nobody'", "snapshot", SEAL),
         ("patients SET snapshot = zeroblob(99)", "snapshot", SEAL),
+        ("patient_keys SET patient = 'nobody'", "journal", SEAL),
         ("journal SET raw = zeroblob(99)", "journal", SEAL),
     ],
 )
@@ -63,5 +64,7 @@ async def test_the_others_events_go_on(
     assert said["reason"] == reason
     if what != "key":
         assert await store.keys([broken]) == ({} if "nobody" in edit else keys)
+    if "nobody" in edit:
+        assert await processor.vault.find([broken]) == {}, "a key that is in no database"
     report = await verified(database)
     assert any(f"patient {broken}: " in problem.detail for problem in report.problems)
