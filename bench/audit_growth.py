@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import workload
+from bench.setting import quiet
 from handlers.keys import embedded_keys, key_ring, signing_key
 from handlers.settings import Settings
 from handlers.signer import Signer
@@ -211,6 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000)
     arguments = parser.parse_args()
+    quiet()
     with tempfile.TemporaryDirectory() as directory:
         good = asyncio.run(_run(Path(directory), arguments.entries))
     raise SystemExit(0 if good else 1)

@@ -116,30 +116,43 @@ class Orders:
 
     async def _erase(self, order: Order) -> None:
         await self._erase_at_broker(order.patient)
-        await self._processor.store.scrub()
+        if reason := await self._processor.store.scrub():
+            log.warning(
+                "wal_not_cleared", code="wal_not_cleared", reason=reason, patient=order.patient
+            )
         await self._processor.store.finish(order.id)
         log.info("patient_erased", patient=order.patient)
 
     async def _adopt(self, order: Order) -> None:
         """Patient by patient, some at a time, so that events go on between.
 
-        Every worker sees to its own patients; the one whose order it is, to the end of it.
+        Every worker sees to its own patients, and names those for whom it failed: they are not
+        tried again by this order. The one whose order it is sees to the end of it.
         """
         store, mine = self._processor.store, self._processor.owns(order.patient)
         count, left, chosen = 0, 0, Adopting.of(order).patients
+        failed = set(order.detail.split())
         patients = store.patient_keys() if chosen is None else _each(chosen)
         async for some in _some(patients):
             if self._stopping.is_set():
                 return  # the next worker goes on
-            lacking = await adoption.lacking(store, order, some)
+            lacking = await self._lacking(order, some, failed)
             if own := [each for each in lacking if self._processor.owns(each)]:
                 self._committed(await self._clerk.adopt(order, own))
-                lacking = await adoption.lacking(store, order, lacking)
+                lacking = await self._lacking(order, lacking, failed)
+                if still := [each for each in lacking if self._processor.owns(each)]:
+                    log.error("not_adopted", code="not_adopted", patients=len(still))
+                    await store.note(order.id, " ".join(still))
+                    failed.update(still)
             count += len(own)
-            left += sum(not self._processor.owns(each) for each in lacking)
+            left += sum(each not in failed for each in lacking)
         if mine and not left:
             await store.finish(order.id)
-            log.info("policy_adopted", order=order.id, patients=count)
+            log.info("policy_adopted", order=order.id, patients=count, failed=len(failed))
+
+    async def _lacking(self, order: Order, some: list[str], failed: set[str]) -> list[str]:
+        wanted = [each for each in some if each not in failed]
+        return await adoption.lacking(self._processor.store, order, wanted)
 
     async def _erase_at_broker(self, patient: str) -> None:
         """Once the erasure is told, overwrite every other message about the patient."""

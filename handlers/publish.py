@@ -11,7 +11,8 @@ import msgspec
 from nats.aio.client import Client
 
 from handlers.publisher import Outcome, Publisher
-from pathway.store.base import OutboxRow
+from pathway.erasure import message_id
+from pathway.store.base import OutboxRow, Store
 
 WINDOW: Final = 256  # messages under way at once
 BREATH: Final = 32  # messages written between two moments in which others get their turn
@@ -60,15 +61,33 @@ async def letters(
             yield letter_of(line.strip(), prefix, publisher)
 
 
-async def again(rows: AsyncIterable[OutboxRow]) -> AsyncIterator[Letter]:
+class Again:
     """Messages as they were published: same ids, same sequences, same bytes.
 
     No expected sequence and no message id in the headers, or the broker would call them
     duplicates; a subscriber recognizes them by id and sequence.
     """
-    async for row in rows:
-        if row.body:  # an erased patient's are empty
-            yield Letter(row.subject, row.body, {})
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._first: dict[str, int] = {}  # by patient, the position of the first that was sent
+
+    async def letters(self, rows: AsyncIterable[OutboxRow]) -> AsyncIterator[Letter]:
+        """To send, in order."""
+        async for row in rows:
+            if row.body:  # an erased patient's are empty
+                self._first.setdefault(row.patient, row.position)
+                yield Letter(row.subject, row.body, {})
+
+    async def erased_meanwhile(self) -> list[str]:
+        """Patients of whom something was sent that was read before they were erased."""
+        found = []
+        keys = await self._store.keys(self._first) if self._first else {}
+        for patient in [each for each, wrapped in keys.items() if not wrapped]:
+            told = message_id(patient)
+            places = [m.position async for m in self._store.messages(patient) if m.id == told]
+            found += [patient] if any(self._first[patient] < each for each in places) else []
+        return found
 
 
 async def publish(

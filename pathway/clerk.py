@@ -11,7 +11,7 @@ from pathway.adoption import Adopting
 from pathway.audit.errors import SealError, UnknownMasterKeyError
 from pathway.batch import Batch, Outcome
 from pathway.chart import Chart
-from pathway.erasure import Erasure, RefusedError
+from pathway.erasure import Erasing, Erasure, RefusedError
 from pathway.process import Processor
 from pathway.store.base import Commit, Order, OrderState, PatientRow
 from pathway.vault import opened_snapshot
@@ -35,6 +35,9 @@ class Clerk:
 
     async def _erase(self, order: Order, batch: Batch) -> None:
         try:
+            if Erasing.of(order).again:
+                batch.commit.orders = [await self._again(order)]
+                return
             erasure = await self._erasure(order)
             erasure.fill(batch.commit)
         except RefusedError as refused:
@@ -42,6 +45,12 @@ class Clerk:
         else:
             # Before the commit: one that failed may have happened.
             self._processor.forget(order.patient)
+
+    async def _again(self, order: Order) -> Order:
+        """What follows from an erasure is repeated; nothing of it is committed twice."""
+        if not await self._processor.vault.erased([order.patient]):
+            raise RefusedError("not_erased")
+        return replace(order, state=OrderState.COMMITTED)
 
     async def _erasure(self, order: Order) -> Erasure:
         processor, patient = self._processor, order.patient

@@ -22,11 +22,13 @@ class Erasing(msgspec.Struct, frozen=True):
         actor: who asks for it, a pseudonym.
         reason: a code, not a story; public, and outlives the patient.
         legal_basis: needed while the records must be kept.
+        again: of who was erased already: only remove what came back to broker and disk.
     """
 
     actor: str
     reason: str
     legal_basis: str | None = None
+    again: bool = False
 
     @classmethod
     def of(cls, order: Order) -> "Erasing":

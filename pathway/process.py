@@ -20,6 +20,7 @@ import structlog
 
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
+from pathway.audit.errors import AuditError, SealError
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.flight import EarlierFailedError, Flight
@@ -262,7 +263,10 @@ class Processor:
         """Keys from memory or the database."""
         patients = {each.event.patient for each in batch.accepted}
         batch.keys = self._flight.keys(patients) if self._flight else {}
-        batch.keys |= await self.vault.find(patients - batch.keys.keys())
+        found, broken = await self.vault.sift(patients - batch.keys.keys())
+        batch.keys |= found
+        for patient, error in broken.items():
+            self._unreadable(batch, patient, "key", error)
         parked = [(row, named_by(row)) for row in batch.parked]
         unknown = patients.union(*(named for _, named in parked)) - batch.keys.keys()
         erased = await self.vault.erased(unknown)
@@ -287,11 +291,17 @@ class Processor:
         journaled = await self.store.known(ids) | on_the_way
         first: dict[tuple[str, str], Event] = {}
         accepted, batch.accepted = batch.accepted, []
+        unreadable: dict[str, SealError] = {}
         for each in accepted:
             event = each.event
             name = (event.source, event.id)
             if name in journaled:
-                same = self._says_the_same(batch, event, journaled[name])
+                try:
+                    same = self._says_the_same(batch, event, journaled[name])
+                except SealError as error:
+                    unreadable[event.patient] = error
+                    batch.accepted.append(each)
+                    continue
             elif name in first:
                 same = inbound.content(event.raw) == inbound.content(first[name].raw)
             else:
@@ -303,11 +313,15 @@ class Processor:
             elif each.message is not None:
                 conflict = _refused(event, Reason.ID_CONFLICT, "id: taken by other content")
                 self._park(batch, each.message, conflict)
+        for patient, broken in unreadable.items():
+            self._unreadable(batch, patient, "journal", broken)
 
     def _says_the_same(self, batch: Batch, event: Event, known: Known) -> bool:
         """Nothing that could be guessed from tells duplicates: the journaled event is opened."""
         if known.patient != event.patient:
             return False
+        if event.patient not in batch.keys:
+            raise SealError("the patient's key is gone")
         raw = batch.keys[event.patient].open(known.raw, event.source, event.id)
         return inbound.content(raw) == inbound.content(event.raw)
 
@@ -327,11 +341,14 @@ class Processor:
         missing = keys - batch.charts.keys()
         rows = await self.store.patients(missing) if missing else {}
         for key in missing:
-            batch.charts[key] = (
-                Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
-                if key in rows
-                else Chart.new(key, self.shelf.current.digest)
-            )
+            try:
+                batch.charts[key] = (
+                    Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
+                    if key in rows
+                    else Chart.new(key, self.shelf.current.digest)
+                )
+            except SealError as error:
+                self._unreadable(batch, key, "snapshot", error)
 
     # -- fold and speak ----------------------------------------------------------------------------
 
@@ -429,13 +446,27 @@ class Processor:
         )
         return scribe.entries(unit, self.shelf.by_digest)
 
+    def _unreadable(self, batch: Batch, patient: str, what: str, error: AuditError) -> None:
+        """Something kept of a patient was altered: that must not stop the others."""
+        log.error(
+            "patient_unreadable",
+            code="patient_unreadable",
+            patient=patient,
+            what=what,
+            reason=error.code,
+        )
+        self._leave_out(batch, patient)
+
     def _leave_out(self, batch: Batch, patient: str) -> None:
         self._touched[patient] = time.monotonic()  # so that the scheduler lets it rest, too
         for each in batch.accepted:
             if each.event.patient == patient and each.message is not None:
                 batch.outcome.failed.append(each.message.stream_sequence)
         batch.accepted = [a for a in batch.accepted if a.event.patient != patient]
-        del batch.charts[patient]
+        batch.charts.pop(patient, None)
+        # A key that was made for them just now goes with what would have been sealed under it.
+        batch.keys.pop(patient, None)
+        batch.commit.keys = [row for row in batch.commit.keys if row.patient != patient]
 
     def _journal(self, batch: Batch) -> None:
         commit = batch.commit

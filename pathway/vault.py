@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
+from pathway.audit.errors import AuditError, SealError, UnknownMasterKeyError
 from pathway.audit.sealing import KEY_SIZE, KeyRing, PatientKey
 from pathway.policy import ENGINE
 from pathway.store.base import JournalRow, KeyRow, PatientRow
@@ -50,15 +51,26 @@ class Vault:
             UnknownMasterKeyError: the master key is not the one that wrapped them.
             SealError: a wrapped key was altered.
         """
+        found, broken = await self.sift(patients)
+        for error in broken.values():
+            raise error
+        return found
+
+    async def sift(self, patients: Iterable[str]) -> tuple[Keys, dict[str, AuditError]]:
+        """Like `find`, but what is wrong with one patient's key does not hide the others'."""
         wanted = set(patients)
         found = {key: self._keys[key] for key in wanted & self._keys.keys()}
         missing = wanted - found.keys()
+        broken: dict[str, AuditError] = {}
         if missing:
             for patient, wrapped in (await self._store.keys(missing)).items():
-                if wrapped:
-                    found[patient] = self._ring.unwrap(wrapped, patient)
+                try:
+                    if wrapped:
+                        found[patient] = self._ring.unwrap(wrapped, patient)
+                except (SealError, UnknownMasterKeyError) as error:
+                    broken[patient] = error
             self.keep(found)
-        return found
+        return found, broken
 
     async def erased(self, patients: Collection[str]) -> set[str]:
         """Those of the patients whose key was destroyed: nothing more of them is accepted."""

@@ -16,7 +16,7 @@ from pathway.audit.checking import CheckpointCheck, LogCheck
 from pathway.audit.checkpoints import Checkpoint
 from pathway.audit.entries_check import EntryCheck
 from pathway.audit.entry import Entry, event_hmac, open_plaintext
-from pathway.audit.errors import EntryError, SealError
+from pathway.audit.errors import EntryError, SealError, UnknownMasterKeyError
 from pathway.audit.notes import VerifierKey
 from pathway.audit.problems import Check, Finding, Report
 from pathway.audit.public import ErasureEntry, EventEntry, read_public
@@ -54,9 +54,14 @@ class Verification:
     report: Report = field(default_factory=Report)
     _unopened: int = 0
     _kept: set[str] = field(default_factory=set)
+    _opens: bool = False
+    _unknown: dict[str, UnknownMasterKeyError] = field(default_factory=dict)
 
     async def run(self) -> Report:
-        """Check everything."""
+        """Check everything.
+
+        Raises UnknownMasterKeyError if the master key at hand wrapped no patient's key.
+        """
         inventory = Inventory(self.store, self.report)
         self._kept = await inventory.policies(self.shelf)
         size = await self._log()
@@ -64,6 +69,10 @@ class Verification:
         self._unopened = self.report.skipped.pop(Check.SEALED_UNOPENED, 0)
         async for patient in self.store.everybody():
             await self._patient(patient)
+        for patient, error in self._unknown.items():
+            if not self._opens:
+                raise error
+            self.report.add(Finding.KEY_MISSING, f"patient {patient}: {error}")
         await Nobody(self.store, self.report, self.prefix).run(size)
         await inventory.numbers()
         if self._unopened > 0:
@@ -259,9 +268,13 @@ class Verification:
         except SealError as error:
             self._wrong(Finding.KEY_MISSING, case, str(error))
             return None
+        except UnknownMasterKeyError as error:
+            self._unknown[case.patient] = error
+            return None
         if key is None:
             self._wrong(Finding.KEY_MISSING, case, "the patient's key is gone, without an erasure")
             return None
+        self._opens = True
         self._open_entries(case, key)
         if case.snapshot is not None:
             with suppress(SealError):  # then it stays closed, and does not equal its replay

@@ -7,7 +7,7 @@ import typer
 
 from handlers.cli.defining import File, policy
 from handlers.cli.ordering import order
-from handlers.cli.root import Data, instant, say, settings
+from handlers.cli.root import Data, Finding, instant, say, settings
 from handlers.place import find
 from pathway.adoption import EVERYBODY, Adopting
 from pathway.policy import load_file
@@ -44,5 +44,8 @@ def adopt(  # noqa: PLR0913 - what is recorded
     said = Adopting(adopted.text, signed_by, patients, instant(since))
     whose = patients[0] if patients and len(patients) == 1 else EVERYBODY
     now = chosen.make_clock().now()
-    order(find(data, chosen), "adopt", whose, msgspec.json.encode(said), now, REFUSALS)
+    done = order(find(data, chosen), "adopt", whose, msgspec.json.encode(said), now, REFUSALS)
+    if done.detail:
+        text = f"it failed for {done.detail}; everybody else is under it"
+        raise Finding("not_adopted", text)
     say(f"adopted {adopted.name} {adopted.version} ({adopted.digest[:12]})")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from handlers.cli.root import AsJson, Data, app, instant, run, settings, show
+from handlers.cli.root import AsJson, Data, Finding, app, instant, run, settings, show
 from handlers.cli.sharing import shared_out, source_of
 from handlers.keys import MasterKeyMissingError, key_ring, signing_key
 from handlers.place import Place, find
@@ -22,7 +22,8 @@ from pathway.vault import Vault
 from pathway.verify import Verification
 
 TrustedKey = Annotated[
-    list[str] | None, typer.Option("--key", help="The log's public key as you know it.")
+    list[str] | None,
+    typer.Option("--key", help="The log's public key as you know it, or a file of it."),
 ]
 Held = Annotated[
     list[Path] | None,
@@ -42,8 +43,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Is the audit log what was signed, and everything else what the log says? Exit 1 if not."""
-    trusted = [VerifierKey.parse(text) for text in key or ()]
+    trusted = [_trusted(text) for text in key or ()]
+    if checkpoint and bundle is None:
+        raise typer.BadParameter("--checkpoint goes with a bundle")
     if bundle is not None:
+        if not bundle.exists():
+            raise Finding("file_unreadable", f"{bundle}: no such directory")
         report = verify_bundle(bundle, trusted, [path.read_bytes() for path in checkpoint or ()])
     else:
         chosen = settings()
@@ -51,6 +56,11 @@ def verify(
     show(_answer(report), as_json=as_json, lines=_lines(report))
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _trusted(text: str) -> VerifierKey:
+    path = Path(text)
+    return VerifierKey.parse(path.read_text().strip() if path.is_file() else text)
 
 
 async def _verify(place: Place, chosen: Settings, trusted: list[VerifierKey]) -> Report:

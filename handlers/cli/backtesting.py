@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from handlers.cli.root import AsJson, Data, app, instant, run, settings, show
+from handlers.cli.root import AsJson, Data, Finding, app, instant, run, settings, show
 from handlers.cli.sharing import shared_out, source_of
 from handlers.place import Place, find
 from pathway import policy as policies
@@ -38,6 +38,8 @@ def backtest(  # noqa: PLR0913 - each narrows what is asked
     trial = Trial(source_of(place, chosen), other.text, window)
     tried = Tried()
     run(shared_out(place, "backtesting", partial(backtest_some, trial), tried.add, patient))
+    if patient and not (tried.patients or tried.erased or tried.unreadable):
+        raise Finding("unknown_patient", f"no event of {patient} was accepted by then")
     tried.changed.sort(key=lambda each: each.patient)
     show(_answer(other, tried), as_json=as_json, lines=_lines(other, tried))
 

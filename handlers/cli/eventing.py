@@ -5,7 +5,9 @@ from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,11 +30,12 @@ from handlers.connection import connect
 from handlers.parked import letters as parked_letters
 from handlers.parked import listed
 from handlers.place import Place, find
-from handlers.publish import Letter, again, letters
+from handlers.publish import Again, Letter, letters
 from handlers.publish import publish as publish_letters
 from handlers.settings import Settings
+from pathway.erasure import Erasing
 from pathway.receipts import patient_of
-from pathway.store.base import ParkedRow
+from pathway.store.base import Order, ParkedRow
 from pathway.store.open import open_store
 
 parked = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Events that were parked.")
@@ -88,8 +91,25 @@ def republish(
 
 async def _republish(chosen: Settings, place: Place, patient: str | None, since: int | None) -> int:
     async with place.reading() as store:
-        rows = store.messages(patient, since)
-        return await _send(chosen, place, again(rows), "republishing", None)
+        again = Again(store)
+        letters = again.letters(store.messages(patient, since))
+        try:
+            return await _send(chosen, place, letters, "republishing", None)
+        finally:
+            await _removed(place, await again.erased_meanwhile(), chosen.make_clock().now())
+
+
+async def _removed(place: Place, patients: list[str], now: int) -> None:
+    """Have the worker remove what was read before an erasure and sent after it."""
+    if not patients:
+        return
+    body = msgspec.json.encode(Erasing("republish", "again", again=True))
+    store = open_store(place.need_database())
+    await store.open()
+    try:
+        await store.give([Order(str(uuid4()), "erase", each, body, now) for each in patients])
+    finally:
+        await store.close()
 
 
 async def _send(

@@ -45,6 +45,9 @@ def export(  # noqa: PLR0913 - each narrows or widens what is written
     if key is None:
         raise Finding("key_unusable", "no key of the log here: set PATHWAY_AUDIT_KEY_FILE")
     selection = Selection(patient, instant(since), instant(until))
+    if selection.since is not None and (selection.until or selection.since) < selection.since:
+        raise typer.BadParameter("--to is before --from")
+    run(_known(place, patient))
     ring = (
         _opening(place, chosen, patient, Look("audit export", actor, purpose)) if unsealed else None
     )
@@ -66,6 +69,13 @@ def _opening(place: Place, chosen: Settings, patient: str | None, look: Look) ->
     ring = key_ring(chosen, place.directory)
     run(recorded(place, chosen, look, patient))
     return ring
+
+
+async def _known(place: Place, patient: str | None) -> None:
+    """A mistyped key must not look like a log that has nothing. Raises Finding."""
+    async with place.reading() as store:
+        if patient is not None and await anext(store.entries(patient=patient), None) is None:
+            raise Finding("unknown_patient", f"no entry of the log is about {patient}")
 
 
 async def _export(

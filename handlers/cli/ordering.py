@@ -16,8 +16,8 @@ POLL = 0.1  # seconds
 
 def order(  # noqa: PLR0913 - what an order consists of
     place: Place, kind: str, whose: str, body: bytes, now: int, refusals: Mapping[str, str]
-) -> None:
-    """Returns once it is done. Raises Finding if it is refused, or waits for whoever is away."""
+) -> Order:
+    """Returns it once it is done. Raises Finding if it is refused, or waits for whoever is away."""
     given = Order(str(uuid.uuid4()), kind, whose, body, now)
     kept = run(_given(place, given))
     if kept.state == OrderState.REFUSED:
@@ -27,6 +27,7 @@ def order(  # noqa: PLR0913 - what an order consists of
             "order_waits",
             f"order {given.id} is kept ({kept.state}) until a worker and the broker are there",
         )
+    return kept
 
 
 async def _given(place: Place, order: Order) -> Order:

@@ -52,12 +52,18 @@ async def shared_out(
             ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
             progress(what, -(-total // size)) as advance,
         ):
-            async for some in _shares(patients, size):
-                waiting.add(loop.run_in_executor(pool, work, some))
-                while len(waiting) >= workers * AHEAD:
+            try:
+                async for some in _shares(patients, size):
+                    waiting.add(loop.run_in_executor(pool, work, some))
+                    while len(waiting) >= workers * AHEAD:
+                        waiting = await _take(waiting, take, advance)
+                while waiting:
                     waiting = await _take(waiting, take, advance)
-            while waiting:
-                waiting = await _take(waiting, take, advance)
+            except BaseException:  # what went wrong in one share is told; the others are let go
+                for each in waiting:
+                    each.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+                raise
 
 
 async def _take(

@@ -18,7 +18,11 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
        current_setting('full_page_writes') AS full_page_writes,
        current_setting('synchronous_commit') AS synchronous_commit,
        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls,
-       inet_server_addr() IS NOT NULL AS network
+       inet_server_addr() IS NOT NULL AS network,
+       has_function_privilege('pg_switch_wal()', 'EXECUTE')
+       AND has_function_privilege('pg_ls_waldir()', 'EXECUTE')
+       AND (coalesce(pg_has_role(to_regrole('pg_checkpoint')::oid, 'USAGE'), false)
+            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)) AS clears_log
 """
 
 
@@ -73,6 +77,12 @@ def _careful(row: Mapping[str, Any]) -> Iterator[Check]:
     if row["synchronous_commit"] == "off":
         yield well(
             "database-durability", "synchronous_commit is off; the worker turns it on for its own"
+        )
+    if not row["clears_log"]:
+        yield well(
+            "database-erasure",
+            "this login may not clear the write-ahead log, where erased patients' wrapped keys "
+            "stay for a while: see docs/operations.md",
         )
 
 

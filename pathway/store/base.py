@@ -216,8 +216,8 @@ class OrderState(StrEnum):
 
     Attributes:
         OPEN: nobody has begun.
-        COMMITTED: the database says so; the broker does not yet.
-        DONE: carried out.
+        COMMITTED: the database says so; the broker, or some patients, do not yet.
+        DONE: carried out; `detail` names patients for whom that failed.
         REFUSED: it cannot be carried out; `detail` is a stable code.
     """
 
@@ -370,8 +370,16 @@ class Store(Protocol):
     async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
         """Note that a committed order is done."""
 
-    async def scrub(self) -> None:
-        """Let nothing that was destroyed stay readable in the database's own files."""
+    async def note(self, id: str, more: str) -> None:  # noqa: A002 - the column's name
+        """Add words, separated by blanks, to a committed order's detail."""
+
+    async def scrub(self) -> str | None:
+        """Let nothing that was destroyed stay readable in the database's own files.
+
+        Returns why the write-ahead log may still hold it (`not_permitted`: this login may not
+        clear it; `kept`: an archive or a replica waits for it), None if it does not. Raises
+        StoreError while somebody may still read it; again is no harm.
+        """
 
     # -- the audit log -------------------------------------------------------------------------
 

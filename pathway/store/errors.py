@@ -31,6 +31,12 @@ class StoreCorruptError(StoreError):
     code = "store_corrupt"
 
 
+class StillReadError(StoreError):
+    """What was deleted cannot be destroyed yet: a transaction of before can still read it."""
+
+    code = "store_still_read"
+
+
 class ConflictError(StoreError):
     """A row exists that must not be written twice; nothing of the transaction was kept."""
 

@@ -36,6 +36,7 @@ from pathway.store.postgres_connection import (
     server,
 )
 from pathway.store.postgres_ownership import PostgresOwnership, read
+from pathway.store.postgres_scrub import clear_log, rewrite
 from pathway.store.sql import SqlStore
 from pathway.store.statements import Lookup
 
@@ -124,16 +125,17 @@ class PostgresStore(SqlStore):
         """Note that a committed order is done."""
         await self._work.fetch(sql.FINISH_ORDER, id)
 
-    async def scrub(self) -> None:
-        """Let nothing that was destroyed stay readable in the database's own tables.
+    async def note(self, id: str, more: str) -> None:  # noqa: A002 - the column's name
+        """Add words to a committed order's detail."""
+        await self._work.fetch(sql.NOTE_ORDER, more, id)
 
-        The server's WAL and its backups are the operator's: see docs/operations.md.
-        """
+    async def scrub(self) -> str | None:
+        """Let nothing that was destroyed stay readable in the server's files; see `Store.scrub`."""
         scrubbing = line(self._where, SCRUBBING)
         await scrubbing.open()
         try:
-            for statement in sql.SCRUBS:
-                await scrubbing.fetch(statement)
+            await scrubbing.run(rewrite)
+            return await scrubbing.run(clear_log)
         finally:
             await scrubbing.close()
 

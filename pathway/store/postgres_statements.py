@@ -28,6 +28,7 @@ from pathway.store.base import (
 from pathway.store.statements import (
     CHECKPOINT_KEPT,
     FINISH,
+    NOTE,
     ORDER_MOVED,
     PARKED_BEFORE,
     POLICY_KNOWN,
@@ -115,6 +116,7 @@ def numbered(text: str) -> str:
 
 
 FINISH_ORDER = numbered(FINISH)
+NOTE_ORDER = numbered(NOTE)
 ERASURES = tuple(
     each.replace("?", "$1")
     for each in erasures(
@@ -125,11 +127,6 @@ ERASURES = tuple(
 )
 # An UPDATE leaves the former row in its page. Where that discloses something, the table is written
 # anew; elsewhere (sealed snapshots, messages that say nothing clinical) the room is given free.
-SCRUBS = (
-    "VACUUM FULL patient_keys",
-    "VACUUM FULL parked",
-    "VACUUM patients, ledger, outbox",
-)
 
 
 @cache

@@ -36,7 +36,7 @@ from pathway.store.sqlite_connection import (
     truncate_wal,
 )
 from pathway.store.sqlite_thread import ConnectionThread
-from pathway.store.statements import FINISH, Lookup
+from pathway.store.statements import FINISH, NOTE, Lookup
 from pathway.store.url import sqlite_path
 
 
@@ -148,19 +148,26 @@ class SqliteStore(SqlStore):
 
     async def finish(self, id: str) -> None:  # noqa: A002 - the column's name
         """Note that a committed order is done."""
+        await self._write(FINISH, id)
 
-        def note(connection: sqlite3.Connection) -> None:
+    async def note(self, id: str, more: str) -> None:  # noqa: A002 - the column's name
+        """Add words to a committed order's detail."""
+        await self._write(NOTE, more, id)
+
+    async def _write(self, statement: str, *parameters: str) -> None:
+        def write(connection: sqlite3.Connection) -> None:
             with transaction(connection):
-                connection.execute(FINISH, (id,))
+                connection.execute(statement, parameters)
 
-        await self._work.run(note)
+        await self._work.run(write)
 
-    async def scrub(self) -> None:
+    async def scrub(self) -> str | None:
         """Let nothing that was destroyed stay readable in the database's own files.
 
         `secure_delete` has overwritten it in the pages; the WAL still holds their former state.
         """
         await self._work.run(truncate_wal)
+        return None  # or a reader would have held the WAL
 
     async def _find(self, lookup: Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
         def find(connection: sqlite3.Connection) -> list[Any]:

@@ -27,6 +27,9 @@ PRIMARY = 0xFF  # the low byte is the kind, the rest its details
 
 def translated(error: BaseException | None) -> StoreError:
     """The StoreError of a driver's error; its text names tables and columns, never a value."""
+    text, quotes, _ = str(error).partition(" with text ")
+    if quotes:  # bytes stand where text should, and the driver shows them
+        return StoreCorruptError(f"SQLite: {text}")
     code = getattr(error, "sqlite_errorcode", 0)
     kind = KINDS.get(code) or KINDS.get(code & PRIMARY, StoreError)
     return kind(f"SQLite: {error}")
@@ -34,11 +37,11 @@ def translated(error: BaseException | None) -> StoreError:
 
 @contextmanager
 def wrapped() -> Iterator[None]:
-    """Let no error of the driver out as such."""
+    """Let no error of the driver out as such, nor as a cause: its text may quote a row."""
     try:
         yield
     except sqlite3.Error as error:
-        raise translated(error) from error
+        raise translated(error) from None
     except UnicodeEncodeError as error:
         raise UnstorableError("text with half a surrogate pair") from error
     except OverflowError as error:

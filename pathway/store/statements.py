@@ -107,6 +107,8 @@ PARKED_ONE = f"SELECT {columns(ParkedRow)} FROM parked WHERE stream_sequence = ?
 ORDER_MOVED = replaced(Order, "id")
 UNSENT = "SELECT 1 FROM outbox WHERE id = ? AND published = 0"
 FINISH = "UPDATE orders SET state = 'done' WHERE id = ? AND state = 'committed'"
+NOTE = """UPDATE orders SET detail = TRIM(detail || ' ' || ?)
+    WHERE id = ? AND state = 'committed'"""
 ORDERS = f"""SELECT {columns(Order)} FROM orders
     WHERE state IN ('open', 'committed') ORDER BY given_at, id LIMIT ?"""
 ORDER = f"SELECT {columns(Order)} FROM orders WHERE id = ?"

@@ -33,6 +33,12 @@ def admission(patient: str) -> list[dict[str, Any]]:
     return [event(patient, kind) for kind in ADMISSION]
 
 
+def marked(patient: str, mark: str) -> list[dict[str, Any]]:
+    """An admitted patient whose every event carries the mark, in a field that no rule reads."""
+    events = [*admission(patient), event(patient, "safety.reported")]
+    return [each | {"data": each["data"] | {"note": f"{mark} {patient}"}} for each in events]
+
+
 def encode(fields: dict[str, Any]) -> bytes:
     """The event on one line."""
     return json.dumps(fields).encode()

@@ -1,7 +1,9 @@
 """A policy goes into force by a signed fact, through the real command line."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,19 @@ def test_a_restart_adopts_nothing_and_says_so(up: Up, file: Path) -> None:
     found = dict(rows(up.database, "SELECT patient, policy FROM patients"))
     assert found[patient] == policy.load(newest).digest, "who comes new"
     until(lambda: up.run("verify").code == 0)
+
+
+def test_whose_adoption_fails_is_named(tmp_path: Path, file: Path) -> None:
+    with running_up(tmp_path, **SETTINGS) as up:
+        broken, other = new_patient(), new_patient()
+        up.publish(*admission(broken), *admission(other))
+        up.stop()
+        with closing(sqlite3.connect(up.database)) as database, database:
+            whose = "UPDATE patient_keys SET wrapped = zeroblob(69) WHERE patient = ?"
+            database.execute(whose, (broken,))
+        up.start()
+        done = up.run("policy", "adopt", file, "--signed-by", "dr-1", "--all")
+        assert (done.code, done.error) == (1, "not_adopted")
+        assert broken in done.err
+        assert other not in done.err
+        assert adopters(up) == [other]

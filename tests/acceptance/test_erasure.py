@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
+from nats.js.errors import NotFoundError
 
-from tests.acceptance.commands import Up, pathway, running_up
-from tests.acceptance.events import admission, event, new_patient
+from tests.acceptance.commands import Up, pathway, rows, running_up
+from tests.acceptance.events import event, marked, new_patient
 
 MARK = "zebra-crossing-4711"  # in unknown fields, which are kept sealed and read by no rule
 
@@ -18,12 +20,6 @@ MARK = "zebra-crossing-4711"  # in unknown fields, which are kept sealed and rea
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     with running_up(tmp_path_factory.mktemp("erasure"), checkpoint_every="0.2") as running:
         yield running
-
-
-def marked(patient: str) -> list[dict[str, Any]]:
-    """An admitted patient whose every event carries the mark, and a message that is parked."""
-    events = [*admission(patient), event(patient, "safety.reported")]
-    return [each | {"data": each["data"] | {"note": f"{MARK} {patient}"}} for each in events]
 
 
 def holding(directory: Path, text: str) -> set[str]:
@@ -43,6 +39,23 @@ def published(up: Up, subject: str, raw: bytes) -> None:
     asyncio.run(send())
 
 
+def raw(up: Up) -> list[tuple[str, bytes]]:
+    """Subjects and bodies of all that is on CARE_OUT."""
+
+    async def look() -> list[tuple[str, bytes]]:
+        client = await nats.connect(up.broker)
+        js, found, number = client.jetstream(), [], 1
+        with suppress(NotFoundError):
+            while True:
+                message = await js.get_msg("CARE_OUT", seq=number, subject="care.out.>", next=True)
+                found.append((message.subject or "", message.data or b""))
+                number = (message.seq or 0) + 1
+        await client.close()
+        return found
+
+    return asyncio.run(look())
+
+
 def entries(up: Up, kind: str) -> list[dict[str, Any]]:
     """Public audit entries of a kind, from what subscribers get."""
     told = [m.data["entries"] for m in up.messages() if m.event["type"] == "care.audit.appended.v1"]
@@ -51,7 +64,7 @@ def entries(up: Up, kind: str) -> list[dict[str, Any]]:
 
 def test_an_erased_patient_is_gone_to_the_last_byte(up: Up) -> None:
     patient, other = new_patient(), new_patient()
-    up.publish(*marked(patient), *marked(other))
+    up.publish(*marked(patient, MARK), *marked(other, MARK))
     published(up, f"care.events.safety.reported.{patient}", f'{{"broken": "{MARK}"'.encode())
     up.settle()
     assert holding(up.data, f'"broken": "{MARK}"') != set()
@@ -86,7 +99,7 @@ def test_an_erased_patient_is_gone_to_the_last_byte(up: Up) -> None:
 
 def test_it_is_final_for_that_pseudonym(up: Up) -> None:
     patient = new_patient()
-    up.publish(*marked(patient))
+    up.publish(*marked(patient, MARK))
     up.settle()
     up.run("erase", patient, "--reason", "request", "--legal-basis", "x")
     up.publish(event(patient, "contact.made", data={"channel": "phone", "reached": True}))
@@ -99,9 +112,30 @@ def test_it_is_final_for_that_pseudonym(up: Up) -> None:
     assert up.run("verify", "--json").json["ok"]
 
 
+def test_what_came_back_is_removed_again(up: Up) -> None:
+    """As when a broker's backup is restored, or a worker that hung sent what it still held."""
+    patient = new_patient()
+    up.publish(*marked(patient, MARK))
+    up.settle()
+    assert up.run("erase", patient, "--again").error == "not_erased"
+    assert up.timeline(patient)["state"] == "iop"
+    assert up.run("erase", patient).code == 2, "a reason is needed"
+    up.run("erase", patient, "--reason", "request", "--legal-basis", "x")
+    published(up, f"care.out.alert.{patient}", MARK.encode())
+    assert len([m for m in raw(up) if m[0].endswith(patient)]) == 2
+    done = up.run("erase", patient, "--again")
+    assert (done.out, done.err) == (f"erased {patient} again\n", "")
+    assert [subject for subject, _ in raw(up) if subject.endswith(patient)] == [
+        f"care.out.transition.{patient}"
+    ]
+    leaves = rows(up.database, f"SELECT leaf FROM audit WHERE patient = '{patient}'")  # noqa: S608
+    assert sum(b'"kind":"erasure"' in leaf for (leaf,) in leaves) == 1
+    assert up.run("verify", "--json").json["ok"]
+
+
 def test_every_look_is_an_entry(up: Up) -> None:
     patient = new_patient()
-    up.publish(*marked(patient))
+    up.publish(*marked(patient, MARK))
     up.settle()
     up.run("timeline", patient, "--actor", "dr-1", "--purpose", "care")
     pathway("explain", patient, "--data", up.data, actor="auditor-2", purpose="audit")

@@ -316,10 +316,14 @@ class StoreConformance:
         await store.commit(Commit(1, orders=[replace(first, state="committed")]))
         await store.commit(Commit(2, orders=[replace(later, state="refused", detail="why")]))
         assert await store.orders(9) == [replace(first, state="committed")]
+        await store.note("1", "p1")
+        await store.note("1", "p2 p3")
+        await store.note("2", "p4")
         await store.finish("1")
         await store.finish("2")
+        await store.note("1", "p5")
         assert await store.orders(9) == []
-        assert await store.order("1") == replace(first, state="done")
+        assert await store.order("1") == replace(first, state="done", detail="p1 p2 p3")
         assert await store.order("2") == replace(later, state="refused", detail="why")
         assert await store.order("3") is None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from handlers.publish import Again
 from pathway import policy
 from pathway.audit.problems import Finding
 from pathway.batch import Incoming, Terms
@@ -182,3 +183,17 @@ async def test_who_was_erased_stays_marked_as_such(database: Path, store: Store)
         other.execute("DELETE FROM patient_keys WHERE patient = ?", (patient,))
         other.commit()
     assert Finding.ERASURE_INCOMPLETE in names(await verified(database))
+
+
+async def test_a_republish_knows_what_it_read_before_an_erasure(store: Store) -> None:
+    processor = await started(store)
+    patient, other, before = [each async for each in store.patient_keys()][:3]
+    await erased(processor, erasing(before))
+    again = Again(store)
+    reading = again.letters(store.messages())
+    sent = [letter async for letter in reading if letter.subject.endswith(f".{patient}")][:1]
+    assert sent
+    assert await again.erased_meanwhile() == []
+    await erased(processor, erasing(patient))
+    assert await again.erased_meanwhile() == [patient]
+    assert other in {each async for each in store.patient_keys()}

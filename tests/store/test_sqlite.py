@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC240 - nothing else runs in these loops
 import os
 import sqlite3
+import traceback
 from contextlib import closing
 from pathlib import Path
 
@@ -98,6 +99,20 @@ async def test_a_file_that_is_no_database_is_told(path: Path) -> None:
     assert caught.value.code == "store_corrupt"
     with pytest.raises(StoreCorruptError):
         upgrade(path)
+
+
+@pytest.mark.anyio
+async def test_bytes_in_the_place_of_text_are_not_shown(url: str, path: Path) -> None:
+    store = open_store(url)
+    await store.open()
+    with closing(sqlite3.connect(path)) as database, database:
+        bad = "INSERT INTO patient_keys VALUES ('p1', CAST(x'ff' || 'secret' AS TEXT))"
+        database.execute(bad)
+    with pytest.raises(StoreCorruptError) as caught:
+        await store.keys(["p1"])
+    assert "wrapped" in str(caught.value)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    await store.close()
 
 
 @pytest.mark.anyio

@@ -1,0 +1,154 @@
+"""Auditors: check a bundle with none of the program's code.
+
+    python examples/check_bundle.py BUNDLE [PUBLIC_KEY]
+
+Needs Python and the package `cryptography`. It is the section on bundles of docs/auditors.md, step
+by step. Without a key the bundle's own is believed. Exit code 1: something does not hold.
+"""
+
+# ruff: noqa: INP001, T201 - a script, and it prints
+
+import base64
+import hashlib
+import hmac
+import json
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+
+def main(directory: Path, key: str | None) -> None:
+    """Check everything that the bundle proves about itself."""
+    manifest = json.loads((directory / "manifest.json").read_bytes())
+    for name, digest in manifest["files"].items():
+        hold(sha256((directory / name).read_bytes()).hex() == digest, f"{name} is as listed")
+    key = key or (directory / "log.vkey").read_text().strip()
+    heads = [opened(line["note"], key) for line in lines(directory / "checkpoints.jsonl")]
+    size, root = heads[-1]
+    hashes = [checked(line, size, root) for line in lines(directory / "entries.jsonl")]
+    if manifest["whole"]:
+        leaves = (directory / "leaves.bin").read_bytes()
+        hold(b"".join(hashes) == leaves, "the leaves are those of the entries")
+        for at, head in heads:
+            hold(tree(hashes[:at]) == head, f"the first {at} entries are what was signed")
+    else:
+        proofs = [line.get("consistency") for line in lines(directory / "checkpoints.jsonl")]
+        for (old, new), proof in zip(pairwise(heads), proofs[1:], strict=True):
+            path = list(map(base64.b64decode, proof))
+            hold(extends(old, new, path), f"checkpoint {new[0]} extends {old[0]}")
+    kind = "the whole log" if manifest["whole"] else "a part of the log"
+    print(f"{kind}: {len(hashes)} entries, {len(heads)} checkpoints, all hold")
+
+
+def opened(note: str, key: str) -> tuple[int, bytes]:
+    """The size and root of the tree that a checkpoint signs."""
+    text, signatures = note.split("\n\n")
+    name, _, public = key.split("+", 2)
+    signed = [line for line in signatures.splitlines() if line.startswith(f"\u2014 {name} ")]
+    verifier = Ed25519PublicKey.from_public_bytes(base64.b64decode(public)[1:])
+    try:
+        verifier.verify(base64.b64decode(signed[0].split(" ")[2])[4:], f"{text}\n".encode())
+    except (InvalidSignature, IndexError):
+        hold(False, f"checkpoint signed by {name}")  # noqa: FBT003
+    _, size, root = text.split("\n")[:3]
+    return int(size), base64.b64decode(root)
+
+
+def checked(line: dict[str, Any], size: int, root: bytes) -> bytes:
+    """An entry's leaf hash, after everything about the entry was checked."""
+    entry, what = line["entry"], f"entry {line['index']}"
+    leaf = sha256(b"\0", canonical(entry))
+    if "proof" in line and line["index"] < size:
+        proof = list(map(base64.b64decode, line["proof"]))
+        hold(included(leaf, line["index"], size, proof) == root, f"{what} is in the log")
+    if line["sealed"]:
+        sealed = sha256(base64.b64decode(line["sealed"])).hex()
+        hold(sealed == entry["seal"]["sha256"], f"{what} has the bytes that were sealed")
+    if "key" in line:
+        key = bytes.fromhex(line["key"])
+        if "event" in line:
+            made = mac(key, b"event\0" + base64.b64decode(line["event"]))
+            hold(made == entry["event"]["hmac"], f"{what} is about this event")
+        if "opened" in line:
+            made = mac(key, b"sealed\0" + canonical(line["opened"]))
+            hold(made == entry["seal"]["hmac"], f"{what} sealed this")
+    return leaf
+
+
+def included(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
+    """The root that an inclusion proof leads to: RFC 9162, section 2.1.3.2."""
+    last = size - 1
+    for each in proof:
+        if index & 1 or index == last:
+            leaf = sha256(b"\1", each, leaf)
+            while index and not index & 1:
+                index, last = index >> 1, last >> 1
+        else:
+            leaf = sha256(b"\1", leaf, each)
+        index, last = index >> 1, last >> 1
+    return leaf if last == 0 else b""
+
+
+def extends(old: tuple[int, bytes], new: tuple[int, bytes], proof: list[bytes]) -> bool:
+    """Does a tree begin with another: RFC 9162, section 2.1.4.2."""
+    if old[0] == new[0]:
+        return old[1] == new[1]
+    if old[0] & (old[0] - 1) == 0:
+        proof = [old[1], *proof]
+    index, last = old[0] - 1, new[0] - 1
+    while index & 1:
+        index, last = index >> 1, last >> 1
+    begins = ends = proof[0]
+    for each in proof[1:]:
+        if index & 1 or index == last:
+            begins, ends = sha256(b"\1", each, begins), sha256(b"\1", each, ends)
+            while index and not index & 1:
+                index, last = index >> 1, last >> 1
+        else:
+            ends = sha256(b"\1", ends, each)
+        index, last = index >> 1, last >> 1
+    return (begins, ends, last) == (old[1], new[1], 0)
+
+
+def tree(leaves: list[bytes]) -> bytes:
+    """The root over leaf hashes: RFC 9162, section 2.1.1."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1", tree(leaves[:half]), tree(leaves[half:]))
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """JSON Lines."""
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def canonical(value: object) -> bytes:
+    """RFC 8785 of what a bundle has: plain numbers, keys of ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sha256(*parts: bytes) -> bytes:
+    """Of the parts, one after another."""
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def mac(key: bytes, message: bytes) -> str:
+    """HMAC-SHA256, in hex."""
+    return hmac.new(key, message, "sha256").hexdigest()
+
+
+def hold(right: bool, what: str) -> None:  # noqa: FBT001
+    """End with exit code 1 unless it is so."""
+    if not right:
+        sys.exit(f"DOES NOT HOLD: {what}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2] if sys.argv[2:] else None)
