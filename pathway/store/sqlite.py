@@ -162,7 +162,7 @@ class SqliteStore(SqlStore):
         """
         await self._work.run(truncate_wal)
 
-    async def _find(self, lookup: Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
+    async def _find(self, lookup: Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
         def find(connection: sqlite3.Connection) -> list[Any]:
             rows: list[Any] = []
             for text, parameters in sql.lookups(lookup, keys):

@@ -70,7 +70,7 @@ cluster {{
     async def leader(self, stream: str) -> str:
         """The node that leads a stream; waits while none does."""
         async with asyncio.timeout(60):
-            while (leader := await self._leader(stream)) not in self._processes:
+            while (leader := await self._leader(stream)) not in self._processes:  # noqa: ASYNC110 - other processes' state
                 await asyncio.sleep(0.1)
         return str(leader)
 
