@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from pathway.partitions import Share
 
-# µs without a sign of life after which a worker's partitions are free. Each gives one a second: four
-# may be missed, and whoever looks next has taken over well within ten seconds.
+# µs without a sign of life after which a worker's partitions are free. There is one each second:
+# four may be missed, and whoever looks next has taken over well within ten seconds.
 DEAD: Final = 5_000_000
 FORGOTTEN: Final = 60_000_000  # µs after which it is not shown any more
 

@@ -5,8 +5,8 @@ import os
 import random
 import signal
 import time
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 TAKEN_OVER = 10.0  # seconds until another must own what a dead or hung worker owned
 KILLS = 12 if LONG else 1
-ROBBERIES = 40 if LONG else 3
+SWAPS = 40 if LONG else 2
 PACE = 100  # events a second: there is something to do until the end
 ACK_WAIT = 30.0 if LONG else 2.0  # seconds
 
@@ -85,15 +85,15 @@ async def test_a_zombie_in_the_middle_of_a_commit_delays_nobody_for_long(
     zombie = await scene.start(ack_wait=str(ACK_WAIT), batch_size="8")
     publishing = asyncio.create_task(scene.publish(journeys(80), rate=PACE))
     await scene.until_journaled(100)
-    async with admin(scene.database) as holder, admin(scene.database) as other:
-        async with holder.transaction():
+    async with AsyncExitStack() as sleep:
+        async with admin(scene.database) as holder, admin(scene.database) as other:
+            await holder.execute("BEGIN")
             await holder.execute("SELECT 1 FROM log_head FOR UPDATE")
             await waiting(other, "transactionid")
-            sleeping = asleep(zombie)
-            since = await sleeping.__aenter__()
-    heir = scene.launch(ack_wait=str(ACK_WAIT), batch_size="8")
-    await taken_over(scene, heir, since)
-    await sleeping.__aexit__(None, None, None)
+            since = await sleep.enter_async_context(asleep(zombie))
+            await holder.execute("ROLLBACK")
+        heir = scene.launch(ack_wait=str(ACK_WAIT), batch_size="8")
+        await taken_over(scene, heir, since)
     await scene.until(lambda: scene.told("batch_handed_back"))
     await scene.until_owned_by(zombie, heir)
     await publishing
@@ -101,25 +101,25 @@ async def test_a_zombie_in_the_middle_of_a_commit_delays_nobody_for_long(
     assert scene.told("worker_started") == 2
 
 
-# Behind the backs of both, and after the commit under way: it locks the row, too.
-ROB = """UPDATE partitions SET epoch = epoch + 1, worker = (
+# Each gets what the other has, behind the backs of both, and after the commits under way: those
+# lock the rows, too.
+SWAP = """UPDATE partitions SET epoch = epoch + 1, worker = (
     SELECT name FROM workers WHERE name IS DISTINCT FROM partitions.worker LIMIT 1)"""
 
 
 async def test_two_workers_on_one_partition(on_postgres: Scene) -> None:
-    """Both read it and take it for theirs: who lost it can commit nothing, and sees it there."""
+    """Both read it and take it for theirs: who lost it can commit nothing of it."""
     scene = on_postgres
-    owner, other = await scene.start(partitions="1"), await scene.start(partitions="1")
-    await scene.until_owned_by(owner)
-    publishing = asyncio.create_task(scene.publish(journeys(40 * ROBBERIES), rate=400))
+    workers = [await scene.start(partitions="2") for _ in range(2)]
+    await scene.until_owned_by(*workers)
+    publishing = asyncio.create_task(scene.publish(journeys(50 * SWAPS), rate=250))
     async with admin(scene.database) as outsider:
-        for number in range(ROBBERIES):
-            await scene.until_journaled(100 * (number + 1))
-            await outsider.execute(ROB)
-            await scene.until(lambda: scene.told("stale_owner") > 0)
-            await scene.until_owned_by(owner)  # who is longest at work has the larger part
+        for number in range(SWAPS):
+            await scene.until_journaled(150 * (number + 1))
+            before = scene.told("stale_owner")
+            await outsider.execute(SWAP)
+            await scene.until(lambda: scene.told("stale_owner") > before)  # noqa: B023 - at once
+            await scene.until_owned_by(*workers)
     await publishing
     await scene.settle_and_judge()
-    assert scene.told("stale_owner") >= ROBBERIES / 2
     assert scene.told("worker_started") == 2
-    assert owner.process.returncode == other.process.returncode == 0
