@@ -25,7 +25,7 @@ from pathway.store.ownership import Ownership, WorkerRow
 log = structlog.get_logger()
 
 RUN: Final = secrets.token_hex(3)  # tells this process from earlier ones of its number
-BEAT: Final = 2.0  # seconds between signs of life; three may be missed
+BEAT: Final = 1.0  # seconds between signs of life; see `DEAD` in pathway/store/ownership.py
 RETRY: Final = 0.5  # seconds until another try, when database or broker do not answer
 TRANSIENT: Final = (
     StoreError,

@@ -74,6 +74,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         self._room = asyncio.Event()
         self._rest_until = 0.0  # on the monotonic clock, after a batch that came to nothing
         self._failures = 0  # batches in a row that came to nothing
+        self._reason = ""  # why the last one did, as far as the handler said
         self.handed_back = 0  # batches that did, in all
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()  # held while a batch is begun, and while sources change
@@ -144,6 +145,10 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         await intake.renew()  # the next batch travels while this one is handled
         return True
 
+    def failed(self, error: Exception) -> None:
+        """Remember why a batch came to nothing: a stable code, or the error's name."""
+        self._reason = str(getattr(error, "code", type(error).__name__))
+
     def depart(self) -> None:
         """Say that the batch begun last has all it needs, so that the next one may be begun.
 
@@ -177,7 +182,13 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         delay = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
         self._failures += 1
         self.handed_back += 1
-        log.error("batch_handed_back", messages=len(left), delay=delay, failures=self._failures)
+        log.error(
+            "batch_handed_back",
+            reason=self._reason,
+            messages=len(left),
+            delay=delay,
+            failures=self._failures,
+        )
         self._rest_until = time.monotonic() + delay
         await hand_back(left, delay)
 
@@ -218,7 +229,7 @@ def subscribe(
     )
     subscriber = StandingPullSubscriber(config, specification, calls, batch_size)
     Registrator.subscriber(broker, subscriber)
-    subscriber(_receiving(handler))
+    subscriber(_receiving(handler, subscriber.failed))
     return subscriber
 
 
@@ -250,11 +261,17 @@ async def _acknowledge_at_once(messages: list[Msg]) -> None:
         message._ackd = True  # noqa: SLF001
 
 
-def _receiving(handler: Handler) -> Callable[[Any], Awaitable[None]]:
+def _receiving(
+    handler: Handler, failed: Callable[[Exception], None]
+) -> Callable[[Any], Awaitable[None]]:
     """The handler under its own name and words, its argument left alone by FastStream."""
 
     async def receive(messages: Any) -> None:  # noqa: ANN401 - a type here would be validated
-        await handler(messages)
+        try:
+            await handler(messages)
+        except Exception as error:
+            failed(error)  # FastStream says nothing of it
+            raise
 
     receive.__name__ = getattr(handler, "__name__", "receive")
     receive.__doc__ = handler.__doc__

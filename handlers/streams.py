@@ -219,7 +219,10 @@ async def _declare_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
 
 
 def _changes(existing: StreamConfig, wanted: StreamConfig) -> Iterable[tuple[str, Any]]:
-    """Fields of ours in which an existing stream differs; what we leave unset stays."""
+    """Fields of ours in which an existing stream differs.
+
+    What we leave unset stays, but for the transform: to have none is as much ours to say.
+    """
     for field in (
         "subjects",
         "retention",
@@ -232,7 +235,8 @@ def _changes(existing: StreamConfig, wanted: StreamConfig) -> Iterable[tuple[str
         "subject_transform",
     ):
         value = getattr(wanted, field)
-        if value is not None and getattr(existing, field) != value:
+        ours = value is not None or field == "subject_transform"
+        if ours and getattr(existing, field) != value:
             yield field, value
 
 

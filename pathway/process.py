@@ -509,26 +509,29 @@ class Processor:
             await self._land()
             known = await self.store.told([each.id for each in receipts])
         commit.outbox += [each for each in receipts if each.id not in known]
-        for row, receipt in parked:
-            if receipt.id not in known:
-                numbered = await self._numbered(row, commit.parked)
-                commit.parked.append(numbered)
-                patient = patient_of(row.subject)
-                entry = scribe.parked(numbered, patient, receipt.id, commit.recorded_at)
-                commit.entries.append(entry)
+        new = [(row, receipt) for row, receipt in parked if receipt.id not in known]
+        commit.parked += await self._numbered([row for row, _ in new])
+        for row, (_, receipt) in zip(commit.parked, new, strict=True):
+            entry = scribe.parked(row, patient_of(row.subject), receipt.id, commit.recorded_at)
+            commit.entries.append(entry)
         outcome.parked, outcome.duplicates = len(commit.parked), len(batch.duplicates)
 
-    async def _numbered(self, row: ParkedRow, others: list[ParkedRow]) -> ParkedRow:
-        """Give a parked row a number of its own.
+    async def _numbered(self, rows: Sequence[ParkedRow]) -> list[ParkedRow]:
+        """Give each parked row a number of its own.
 
         That is its place in the stream, unless another message has it already: a stream that
         was made anew counts from 1 again, and nothing may be lost by that.
         """
-        taken = {each.stream_sequence for each in others}
-        number = row.stream_sequence
-        while number in taken or await self.store.parked_one(number) is not None:
-            number += 1
-        return replace(row, stream_sequence=number)
+        taken = await self.store.parked_at([row.stream_sequence for row in rows])
+        numbered = []
+        for row in rows:
+            number = row.stream_sequence
+            while number in taken:
+                number += 1
+                taken |= await self.store.parked_at([number])
+            taken.add(number)
+            numbered.append(replace(row, stream_sequence=number))
+        return numbered
 
     # -- commit ------------------------------------------------------------------------------------
 

@@ -307,6 +307,9 @@ class Store(Protocol):
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
 
+    async def parked_at(self, numbers: Collection[int]) -> set[int]:
+        """Those of the numbers that parked messages have already."""
+
     async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
         """Snapshots by patient."""
 

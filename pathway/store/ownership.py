@@ -10,7 +10,9 @@ from typing import Final, Protocol
 
 from pathway.partitions import Share
 
-DEAD: Final = 6_000_000  # µs without a sign of life after which a worker's partitions are free
+# µs without a sign of life after which a worker's partitions are free. There is one each second:
+# four may be missed, and whoever looks next has taken over well within ten seconds.
+DEAD: Final = 5_000_000
 FORGOTTEN: Final = 60_000_000  # µs after which it is not shown any more
 
 

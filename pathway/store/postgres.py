@@ -162,7 +162,7 @@ class PostgresStore(SqlStore):
         """Delete parked messages; returns how many there were."""
         return len(await self._work.fetch(sql.DISCARD_PARKED, sorted(stream_sequences)))
 
-    async def _find(self, lookup: Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
+    async def _find(self, lookup: Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
         if not keys:
             return []
         columns = zip(*keys, strict=True)

@@ -132,7 +132,7 @@ ERASURES = tuple(
 @cache
 def find(lookup: Lookup) -> str:
     """The text of a lookup; its parameters are an array for each column of the key."""
-    arrays = ", ".join(f"${place}::text[]" for place in range(1, len(lookup.key) + 1))
+    arrays = ", ".join(f"${place}::{lookup.type}[]" for place in range(1, len(lookup.key) + 1))
     return (
         f"SELECT {lookup.found} FROM unnest({arrays}) AS asked ({lookup.asked}) "
         f"JOIN {lookup.table} ON {lookup.match}"

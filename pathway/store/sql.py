@@ -50,7 +50,7 @@ class SqlStore(Store):
     _epoch: int | None
 
     @abstractmethod
-    async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
+    async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
         """Rows by many keys at once, in the database's own way."""
 
     # -- the hot path --------------------------------------------------------------------------
@@ -63,6 +63,10 @@ class SqlStore(Store):
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
         return {row[0] for row in await self._find(sql.TOLD, [(each,) for each in ids])}
+
+    async def parked_at(self, numbers: Collection[int]) -> set[int]:
+        """Those of the numbers that parked messages have already."""
+        return {row[0] for row in await self._find(sql.PARKED_AT, [(each,) for each in numbers])}
 
     async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
         """Snapshots by patient."""

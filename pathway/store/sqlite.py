@@ -169,7 +169,7 @@ class SqliteStore(SqlStore):
         await self._work.run(truncate_wal)
         return None  # or a reader would have held the WAL
 
-    async def _find(self, lookup: Lookup, keys: Collection[tuple[str, ...]]) -> list[Any]:
+    async def _find(self, lookup: Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
         def find(connection: sqlite3.Connection) -> list[Any]:
             rows: list[Any] = []
             for text, parameters in sql.lookups(lookup, keys):

@@ -83,7 +83,7 @@ def repeated(text: str) -> str:
 
 
 def lookups(
-    lookup: Lookup, keys: Collection[tuple[str, ...]]
+    lookup: Lookup, keys: Collection[tuple[str | int, ...]]
 ) -> Iterator[tuple[str, list[object]]]:
     """Texts with their parameters, filled up with NULL, which finds nothing.
 

@@ -154,12 +154,14 @@ def message_pages(patient: str | None, since: int | None) -> tuple[str, tuple[ob
 class Lookup:
     """Find rows by many keys at once; each database has its own fastest way.
 
-    `found` is the column list, `key` the text columns that must be equal to those asked for.
+    `found` is the column list, `key` the columns that must be equal to those asked for, all of one
+    `type`.
     """
 
     found: str
     table: str
     key: tuple[str, ...]
+    type: str = "text"
 
     @property
     def asked(self) -> str:
@@ -180,3 +182,4 @@ IDENTITIES = Lookup("DISTINCT patient, identity", "journal", ("patient", "identi
 LEDGER = Lookup(columns(LedgerRow), "ledger", ("patient", "key"))
 KEYS = Lookup("patient_keys.patient, wrapped", "patient_keys", ("patient",))
 TOLD = Lookup("outbox.id", "outbox", ("id",))
+PARKED_AT = Lookup("stream_sequence", "parked", ("stream_sequence",), "bigint")

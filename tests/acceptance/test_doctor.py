@@ -16,7 +16,7 @@ from handlers.doctor.check import clock
 from handlers.embedded import EmbeddedNats
 from handlers.place import Place, find
 from handlers.settings import Settings
-from handlers.streams import declare
+from handlers.streams import declare, differences
 from pathway.store.migrate import upgrade
 from tests.acceptance.commands import Up, pathway
 from tests.keys import MASTER_TEXT
@@ -187,6 +187,33 @@ async def test_a_stream_that_is_not_as_declared_is_a_finding(tmp_path: Path) -> 
     await server.stop()
     assert set(found) == {"streams"}
     assert "CARE_OUT is not as declared (max_age)" in found["streams"]
+
+
+@pytest.mark.parametrize(("wanted", "found"), [(8, 1), (1, 8), (8, 4)])
+async def test_a_stream_that_deals_otherwise_than_the_workers_read_is_a_finding(
+    tmp_path: Path, wanted: int, found: int
+) -> None:
+    """It would be read all the same, but by the wrong worker first."""
+    server = EmbeddedNats(tmp_path, fast=True)
+    await server.start()
+    settings = Settings()
+    client = await nats.connect(server.url)
+    js = client.jetstream()
+    await declare(js, settings.names, settings.limits, found)
+    assert await differences(js, settings.names, settings.limits, wanted) == {
+        "CARE_EVENTS": ["subject_transform"],
+        "CARE_OUT": [],
+    }
+    await declare(js, settings.names, settings.limits, wanted)
+    assert (await differences(js, settings.names, settings.limits, wanted))["CARE_EVENTS"] == []
+    place = Place(server.url, None)
+    named = await findings(settings, place)
+    await client.close()
+    await server.stop()
+    if wanted == 1:
+        assert named == {}
+    else:  # without a database, one worker is expected to read everything
+        assert "CARE_EVENTS is not as declared (subject_transform)" in named["streams"]
 
 
 async def served(directory: Path, more: str, login: str) -> dict[str, str]:

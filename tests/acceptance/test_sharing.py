@@ -1,4 +1,7 @@
-"""Several workers on one PostgreSQL and one broker: killed, stopped, joined, dealt anew."""
+"""Several workers on one PostgreSQL and one broker: they join, share, show who owns what, leave.
+
+How they die and come back is told in tests/faults/test_sharing.py.
+"""
 
 import asyncio
 import signal
@@ -13,7 +16,6 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from handlers import streams
 from handlers.embedded import EmbeddedNats
 from handlers.simulation import CLEAN, Message, cohort
 from handlers.streams import StreamNames
@@ -130,17 +132,6 @@ class Site:
             some = messages[first : first + 100]
             await asyncio.gather(*(js.publish(each.subject, each.body) for each in some))
 
-    async def journaled(self) -> int:
-        return int(await self.look.fetchval(f"SELECT COUNT(*) FROM journal WHERE {OUTSIDE}"))  # noqa: S608
-
-    async def reached(self, events: int) -> None:
-        """Wait until so many events are journaled."""
-
-        async def so_many() -> bool:
-            return await self.journaled() >= events
-
-        await eventually(so_many, "too few events are journaled")
-
     async def settled(self) -> None:
         """Wait until every event is acknowledged, no timer due, and every message published."""
 
@@ -211,60 +202,6 @@ def clinic(events: int, prefix: str) -> list[Message]:
     return found
 
 
-BEFORE_REDELIVERY = streams.ACK_WAIT - 10  # seconds; it was taken over, not waited for
-
-
-async def test_what_a_killed_worker_owned_is_taken_over(site: Site) -> None:
-    messages = clinic(1500, site.names.prefix)
-    one, two = site.start(), site.start()
-    await site.shared(one, two)
-    publishing = asyncio.create_task(site.publish(messages))
-    await site.reached(200)
-    one.stop(signal.SIGKILL)
-
-    async def taken() -> bool:
-        return list(await site.owned()) == [two.process.pid]
-
-    await eventually(taken, "nobody took over", BEFORE_REDELIVERY)
-    await publishing
-    await site.settled()
-    await site.assert_right(messages)
-    three = site.start()
-    await site.shared(two, three)
-    assert await asyncio.to_thread(two.stop) == 0
-    await site.shared(three)
-    assert await asyncio.to_thread(three.stop) == 0
-    found = await asyncio.to_thread(site.verify)
-    assert (found["ok"], found["problems"], found["checkpoints"] > 0) == (True, [], True)
-
-
-async def test_a_worker_that_hung_comes_back_as_nobody_and_then_shares_again(site: Site) -> None:
-    messages = clinic(1500, site.names.prefix)
-    one, two = site.start(batch_size="8"), site.start(batch_size="8")
-    await site.shared(one, two)
-    publishing = asyncio.create_task(site.publish(messages))
-    await site.reached(100)
-    one.process.send_signal(signal.SIGSTOP)
-
-    async def taken() -> bool:
-        return list(await site.owned()) == [two.process.pid]
-
-    try:
-        await eventually(taken, "nobody took over", BEFORE_REDELIVERY)
-        await publishing
-        await site.settled()
-    finally:
-        one.process.send_signal(signal.SIGCONT)
-    again = clinic(1700, site.names.prefix)[1500:]
-    await site.publish(again)
-    await site.shared(one, two)
-    await site.settled()
-    await site.assert_right(messages + again)
-    assert await asyncio.to_thread(one.stop) == 0
-    assert await asyncio.to_thread(two.stop) == 0
-    assert (await site.owned()) == {0: list(range(8))}
-
-
 async def test_three_join_one_and_workers_shows_who_owns_what(site: Site) -> None:
     messages = clinic(600, site.names.prefix)
     one = site.start(partitions="5")
@@ -288,3 +225,10 @@ async def test_three_join_one_and_workers_shows_who_owns_what(site: Site) -> Non
     shown = (await asyncio.to_thread(pathway, "workers", **site.urls)).out.splitlines()
     assert len(shown) == 8
     assert shown[0].startswith("partition  0  ")
+    assert await asyncio.to_thread(two.stop) == 0
+    await site.shared(one, three)
+    for each in (one, three):
+        assert await asyncio.to_thread(each.stop) == 0
+    assert await site.owned() == {0: list(range(5))}
+    checked = await asyncio.to_thread(site.verify)
+    assert (checked["ok"], checked["problems"], checked["checkpoints"] > 0) == (True, [], True)

@@ -252,6 +252,43 @@ async def test_workers_told_of_different_numbers_follow_the_newest(
         await eventually(lambda: len(one.holding.share.epochs) == 6)
 
 
+# -- publishers that are named ---------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_named_publisher_s_events_come_to_the_owner_in_order_and_once(
+    shared: Shared, eventually: Eventually
+) -> None:
+    """Both forms of a patient's subject lie in one partition, in the order of publishing."""
+    patients = [new_patient() for _ in range(20)]
+    forms = ("contact.made.{}", "ehr.contact-made.{}")
+    some = [(patient, n) for n in range(6) for patient in patients]
+    one, two = [shared.worker(sources="/ehr/*, ehr=/ehr/*") for _ in range(2)]
+
+    async def publish(patient: str, number: int, form: str) -> None:
+        fields = event(patient, "contact.made", id=f"{patient}-{number}")
+        await shared.publish_raw(form.format(patient), encode(fields))
+
+    async with shared.working(one), shared.working(two):
+        await eventually(lambda: len(one.holding.share.epochs) == len(two.holding.share.epochs))
+        for patient, number in some:
+            await publish(patient, number, forms[number % 2])
+        for patient, number in some:  # and once more, each in the other form
+            await publish(patient, number, forms[1 - number % 2])
+        await publish(patients[0], 7, "lab.contact-made.{}")
+        await shared.done(one)
+        rows = [row async for row in one.store.journaled()]
+        for patient in patients:
+            own = [row.id for row in rows if row.patient == patient and row.id.startswith(patient)]
+            assert own == [f"{patient}-{number}" for number in range(6)]
+        for worker in (one, two):
+            assert worker.totals.applied == 6 * sum(map(worker.processor.owns, patients)) > 0
+            assert worker.totals.duplicates == worker.totals.applied
+        assert [row.reason for row in await one.store.parked()] == ["source_not_allowed"]
+        stream = await shared.client.jetstream().stream_info(shared.names.events)
+        assert stream.state.last_seq == 2 * len(some) + 1, "nothing had to be forwarded"
+
+
 # -- ids that clash --------------------------------------------------------------------------------
 
 

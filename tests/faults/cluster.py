@@ -68,12 +68,24 @@ cluster {{
             self.kill_node(name)
 
     async def leader(self, stream: str) -> str:
-        """The node that leads a stream."""
-        client = await nats.connect(self.url.split(","), max_reconnect_attempts=3)
+        """The node that leads a stream; waits while none does."""
+        async with asyncio.timeout(60):
+            while (leader := await self._leader(stream)) not in self._processes:  # noqa: ASYNC110 - other processes' state
+                await asyncio.sleep(0.1)
+        return str(leader)
+
+    async def _leader(self, stream: str) -> str | None:
+        """As the cluster has it just now: after a kill it may say nothing, or name the dead."""
         try:
-            info = await client.jetstream().stream_info(stream)
-            assert info.cluster is not None
-            return str(info.cluster.leader)
+            client = await nats.connect(self.url.split(","), max_reconnect_attempts=3)
+        except (nats.errors.Error, OSError):
+            return None
+        try:
+            info = await client.jetstream(timeout=1).stream_info(stream)
+        except (APIError, nats.errors.Error, TimeoutError):
+            return None
+        else:
+            return info.cluster and info.cluster.leader
         finally:
             await client.close()
 

@@ -1,4 +1,6 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,9 @@ from handlers.embedded import EmbeddedNats
 from pathway.audit.notes import SigningKey
 from pathway.store.migrate import upgrade
 from tests.faults.scene import Scene
+from tests.store.servers import Postgres, postgres_server
+
+SCHEMAS = (f"faults{number}" for number in count(1))
 
 
 @pytest.fixture
@@ -56,6 +61,26 @@ def sqlite(tmp_path: Path) -> str:
 async def scene(broker: EmbeddedNats, sqlite: str, make_scene: MakeScene) -> AsyncIterator[Scene]:
     """The ordinary one: a broker, a SQLite file, a connected sender, and nobody at work."""
     made = make_scene(broker.url, sqlite)
+    await made.sender.open()
+    yield made
+    await made.sender.close()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A server for the tests of one file."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def on_postgres(
+    postgres: Postgres, broker: EmbeddedNats, make_scene: MakeScene
+) -> AsyncIterator[Scene]:
+    """The scene on a schema of its own."""
+    url = f"{postgres.url}&schema={next(SCHEMAS)}"
+    await asyncio.to_thread(upgrade, url)
+    made = make_scene(broker.url, url)
     await made.sender.open()
     yield made
     await made.sender.close()

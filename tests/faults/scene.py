@@ -108,6 +108,19 @@ class Scene:
         """End the worker in good order."""
         assert await asyncio.to_thread(self.worker.stop) == 0, self.said
 
+    async def stop_all(self) -> None:
+        """End every worker that is still there, in good order, each after it has an heir.
+
+        What a worker committed last is for the owner of the log's messages to publish; should
+        that one end at the same time, it waits for whoever starts next.
+        """
+        left = [each for each in self.workers if each.alive]
+        while left:
+            assert await asyncio.to_thread(left.pop(0).stop) == 0, self.said
+            if left:
+                await self.until_owned_by(*left)
+                await self.until_quiet()
+
     @property
     def said(self) -> str:
         """What all workers logged so far."""
@@ -137,6 +150,22 @@ class Scene:
         async with asyncio.timeout(seconds):
             while await self.journaled() < count:
                 assert self.worker.alive, self.said
+                await asyncio.sleep(POLL)
+
+    async def owned(self) -> dict[int, int]:
+        """How many partitions each worker owns, by its process id; free ones are under 0."""
+        statement = """SELECT COALESCE(workers.pid, 0), COUNT(*) FROM partitions
+            LEFT JOIN workers ON workers.name = worker GROUP BY 1"""
+        return dict(await query(self.database, statement))  # type: ignore[arg-type]
+
+    async def until_owned_by(self, *owners: Running, seconds: float = PATIENCE) -> None:
+        """Wait until these own everything, in equal parts."""
+        pids = {each.process.pid for each in owners}
+        async with asyncio.timeout(seconds):
+            while True:
+                owned = await self.owned()
+                if set(owned) == pids and max(owned.values()) - min(owned.values()) <= 1:
+                    return
                 await asyncio.sleep(POLL)
 
     async def until_read(self, seconds: float = PATIENCE) -> None:
@@ -189,9 +218,10 @@ class Scene:
     async def settle_and_judge(self, seconds: float = PATIENCE) -> Evidence:
         """Let the worker finish, stop it, and look for anything wrong."""
         await self.until_quiet(seconds)
-        await self.stop()
+        await self.stop_all()
         evidence = await self.evidence()
-        assert findings(evidence) == []
+        found = findings(evidence)
+        assert found == [], "\n".join(found)
         assert len(evidence.tables.checkpoints) >= 1
         result = await asyncio.to_thread(self.verify)
         assert result.json["ok"], result.out

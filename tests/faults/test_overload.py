@@ -22,12 +22,13 @@ pytestmark = pytest.mark.anyio
 BURST = 120.0 if LONG else 1.5  # seconds
 TIMES = 5  # the worker's own rate
 PROBES = 500 if LONG else 10
-HELD = 20.0 if LONG else 1.0  # seconds of the worker's work that the stream has room for
+HELD = 15.0 if LONG else 1.0  # seconds of the worker's work that the stream has room for
 AT_ONCE = 200  # messages under way
 BYTES = 450  # of an event in the stream
 CHARTS = "500"  # patients kept in memory: far fewer than the flood has
 ROOM = 128 * 1024  # KiB of memory that a flood may cost, however long it lasts
-BACK_WITHIN = 60.0  # seconds
+BACK_WITHIN = 60.0  # seconds after the flood's end until latency is bearable again
+BEARABLE = 0.1  # seconds, of 99 in 100
 
 
 async def test_a_flood_of_five_times_the_workers_rate(scene: Scene) -> None:
@@ -39,22 +40,25 @@ async def test_a_flood_of_five_times_the_workers_rate(scene: Scene) -> None:
     await js.update_stream(stream, max_bytes=int(rate * HELD * BYTES))
     before = _resident(scene)
     load = journeys(int(rate * TIMES * BURST / 14), "flood", repeated=10**9, spoiled=10**9)
-    peak = before
+    resident = [before]
     publishing = asyncio.create_task(_flood(scene, load, rate * TIMES))
     while not publishing.done():
         await asyncio.sleep(0.2)
-        peak = max(peak, _resident(scene))
+        resident.append(_resident(scene))
     await publishing
+    half, peak = max(resident[: len(resident) // 2]), max(resident)
     ended = time.monotonic()
     await scene.until_read(600)
     drained = time.monotonic() - ended
     latencies = sorted(await _probe(scene))
+    back, p99 = time.monotonic() - ended, latencies[len(latencies) * 99 // 100]
     print(  # noqa: T201 - a measurement
         f"worker {rate:.0f}/s, flood {rate * TIMES:.0f}/s, refused {scene.sender.refused},"
-        f" memory {before} -> {peak} KiB, drained after {drained:.1f} s,"
-        f" p99 then {latencies[len(latencies) * 99 // 100] * 1000:.1f} ms"
+        f" memory {before} -> {half} by half time -> {peak} KiB,"
+        f" drained after {drained:.1f} s, p99 then {p99 * 1000:.1f} ms, known after {back:.1f} s"
     )
     assert peak - before < ROOM
+    assert not LONG or (p99 < BEARABLE and back < BACK_WITHIN)
     assert scene.sender.refused > 0
     assert scene.told("worker_started") == 2
     await scene.settle_and_judge()

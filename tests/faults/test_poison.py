@@ -3,9 +3,9 @@
 import asyncio
 import json
 import random
+import statistics
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +21,8 @@ pytestmark = pytest.mark.anyio
 
 BAD = 10_000 if LONG else 1_500
 PATIENTS = 800 if LONG else 60
+BESIDE = 5_000  # bad events beside ten thousand good ones
+PACE = 0.8  # of the rate without poison
 AT_ONCE = 400  # messages; a broker buffers no more than some thousands of them
 
 
@@ -74,28 +76,32 @@ async def publish(scene: Scene, good: list[Sent], bad: list[Poison]) -> None:
 
 @long_form
 async def test_good_events_keep_their_pace_among_poison(
-    scene: Scene, schemas: dict[str, dict[str, Any]], tmp_path: Path
+    scene: Scene, schemas: dict[str, dict[str, Any]]
 ) -> None:
-    """Measured in one run, each in turn, and printed; goal: 0.8 with a bad event in three."""
+    """Measured in one run, by turns, with a bad event in three."""
     kitchen = Kitchen(schemas, random.Random(1))  # noqa: S311 - no secret
-    rates: dict[str, list[float]] = {"without": [], "with": []}
-    await scene.start(batch_size="512", receipts="parked")
-    for round_number in range(3):
-        for how, bad in (("without", 0), ("with", 3_300)):
-            load = journeys(800, f"{how}{round_number}", repeated=10**9, spoiled=10**9)
-            await scene.stop()
-            await publish_anew(scene, load.messages, list(kitchen.make(bad)))
-            began = await scene.journaled()
-            scene.launch(batch_size="512", receipts="parked")
-            await scene.until_journaled(began + 1)
-            first, since = await scene.journaled(), time.monotonic()
-            await scene.until_journaled(began + len(load.messages), 120)
-            rates[how].append((began + len(load.messages) - first) / (time.monotonic() - since))
-            await scene.until_read(120)
-    best = {how: max(some) for how, some in rates.items()}
-    ratio = best["with"] / best["without"]
-    print(f"good events a second: {best}, ratio {ratio:.2f}")  # noqa: T201 - a measurement
-    (tmp_path / "ratio.txt").write_text(f"{ratio:.3f}\n")
+    # Timers that fire because a slower turn leaves patients quiet for longer are other work.
+    how_to_work = {"batch_size": "512", "receipts": "parked", "settle": "60"}
+    rates: dict[int, list[float]] = {0: [], BESIDE: []}
+    await scene.start(**how_to_work)
+    for turn in range(8):
+        bad = (0, BESIDE, BESIDE, 0)[turn % 4]  # what the turns before left slows both alike
+        load = journeys(800, f"turn{turn}", repeated=10**9, spoiled=10**9)
+        await scene.stop()
+        await publish_anew(scene, load.messages, list(kitchen.make(bad)))
+        began = await scene.journaled()
+        scene.launch(**how_to_work)
+        await scene.until_journaled(began + 1)
+        first, since = await scene.journaled(), time.monotonic()
+        await scene.until_journaled(began + len(load.messages), 120)
+        rates[bad].append((began + len(load.messages) - first) / (time.monotonic() - since))
+        await scene.until_read(120)
+    without, among = (statistics.median(rates[bad]) for bad in (0, BESIDE))
+    ratio = among / without
+    print(  # noqa: T201 - a measurement
+        f"good events a second: {without:.0f} alone, {among:.0f} among poison, ratio {ratio:.2f}"
+    )
+    assert ratio >= PACE
 
 
 async def publish_anew(scene: Scene, good: list[Sent], bad: list[Poison]) -> None:

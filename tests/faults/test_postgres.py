@@ -2,42 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
-from itertools import count
 
 import asyncpg
 import pytest
 
-from handlers.embedded import EmbeddedNats
-from pathway.store.migrate import upgrade
-from tests.faults.conftest import MakeScene
 from tests.faults.journeys import journeys
 from tests.faults.scene import LONG, Scene
-from tests.store.servers import Postgres, admin, postgres_server, waiting
+from tests.store.servers import Postgres, admin, waiting
 
 pytestmark = pytest.mark.anyio
 
-SCHEMAS = (f"faults{number}" for number in count(1))
 RESTARTS = 20 if LONG else 1
 CUTS = 60 if LONG else 2  # within a commit, and as many at any instant
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def on_postgres(
-    postgres: Postgres, broker: EmbeddedNats, make_scene: MakeScene
-) -> AsyncIterator[Scene]:
-    url = f"{postgres.url}&schema={next(SCHEMAS)}"
-    await asyncio.to_thread(upgrade, url)
-    scene = make_scene(broker.url, url)
-    await scene.sender.open()
-    yield scene
-    await scene.sender.close()
 
 
 async def test_connections_cut_at_random_instants_and_in_the_middle_of_a_commit(

@@ -478,6 +478,8 @@ class StoreConformance:
             (7, "not_json", 1),
         ]
         assert await store.parked_one(7) == parked[1]
+        assert await store.parked_at([3, 4, 7]) == {3, 7}
+        assert await store.parked_at([]) == set()
         assert await store.discard_parked([7, 8]) == 1
         assert await store.discard_parked([]) == 0
         assert await store.parked_one(7) is None
