@@ -11,7 +11,7 @@ from pathway.contradiction import Truth, key_for
 from pathway.effects import Effect
 from pathway.fold import extend, fold, follows
 from pathway.ledger import Chains, Speech, dump_chains, load_chains
-from pathway.policy import ENGINE, Policy
+from pathway.policy import Policy
 from pathway.record import Snapshot
 from pathway.reduce import ref
 from pathway.standing import standing
@@ -38,7 +38,7 @@ class Chart:
     @classmethod
     def of_row(cls, row: PatientRow) -> "Chart":
         """A stored patient. A snapshot of another engine is not trusted but folded anew."""
-        current = row.engine == ENGINE
+        current = row.engine == records.SNAPSHOT_ENGINE
         snapshot = records.load(row.snapshot) if current else Snapshot(policy=row.policy)
         return cls(row.patient, row.policy, snapshot, load_chains(row.chains), current)
 
@@ -52,7 +52,7 @@ class Chart:
             episode=record.episode,
             since=record.since,
             next_due=self.snapshot.next_due,
-            engine=ENGINE,
+            engine=records.SNAPSHOT_ENGINE,
             snapshot=records.dump(self.snapshot),
             chains=dump_chains(self.chains),
         )

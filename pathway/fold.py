@@ -176,7 +176,7 @@ def _fire(case: Case, timer: str) -> None:
     kind, _, name = timer.partition(":")
     match kind:
         case "rule":
-            judgment.ask(case, case.policy.rule(name).question)
+            judgment.ask(case, [case.policy.rule(name).question])
         case "overdue":
             alerts.remind(case, name)
         case "decline":

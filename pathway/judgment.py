@@ -1,5 +1,7 @@
 """Rules judged against the record: what holds, which alerts stand, what is recommended."""
 
+from collections.abc import Iterable
+
 from pathway import alerts
 from pathway.case import Case
 from pathway.effects import Resolution, key_of, merged, stable_id
@@ -22,27 +24,23 @@ def judge(case: Case) -> None:
     """Judge every rule that reads what was touched, until nothing changes any more."""
     while case.touched:
         topics, case.touched = case.touched, set()
-        for question in case.policy.questions(case.record.state, topics):
-            ask(case, question)
+        ask(case, case.policy.questions(case.record.state, topics))
 
 
-def ask(case: Case, question: Question) -> None:
-    """Judge one rule, and set the timer for when time alone may change the answer."""
-    rule, rule_id, timer, test, outlook = question
-    snapshot, due = case.snapshot, None
-    if timer is None:
-        value = test(case.view)
-    else:
-        value, due = outlook(case.view)
-    if value:
-        if rule_id not in snapshot.holds:
-            _rise(case, rule)
-    elif rule_id in snapshot.holds:
-        fall(case, rule_id)
-    if due is not None and timer is not None:
-        snapshot.dues[timer] = due
-    elif timer is not None:
-        snapshot.dues.pop(timer, None)
+def ask(case: Case, questions: Iterable[Question]) -> None:
+    """Judge rules in turn, and set the timers for when time alone may change an answer."""
+    view, holds, dues = case.view, case.snapshot.holds, case.snapshot.dues
+    for rule, rule_id, timer, test, outlook in questions:
+        value, due = (test(view), None) if timer is None else outlook(view)
+        if value:
+            if rule_id not in holds:
+                _rise(case, rule)
+        elif rule_id in holds:
+            fall(case, rule_id)
+        if due is not None and timer is not None:
+            dues[timer] = due
+        elif timer in dues:
+            del dues[timer]
 
 
 def _rise(case: Case, rule: Rule) -> None:

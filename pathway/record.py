@@ -243,6 +243,10 @@ class Waiting(msgspec.Struct):
     role: str | None
 
 
+# Raised whenever the same facts leave other bytes behind; with `ENGINE`, and also alone, when the
+# fold says the same as before but keeps its state in another form.
+SNAPSHOT_ENGINE: Final = 2
+
 Order = tuple[int, int, str, str]
 BEFORE_ALL: Final[Order] = (-(2**62), -1, "", "")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import msgspec
 from pydantic import ValidationError
@@ -12,6 +13,8 @@ from pathway.store.base import AuditRow, JournalRow, LedgerRow, OutboxRow, Patie
 from schemas import outbound
 from schemas.envelope import Reason
 from schemas.inbound import Event
+
+NEVER: Final = 2**62  # later than any instant
 
 
 @dataclass(slots=True)
@@ -83,9 +86,14 @@ def as_received(row: JournalRow, event: Event) -> bool:
 
 
 def equal(stored: PatientRow | None, again: PatientRow | None) -> bool:
-    """Are two snapshots the same? Of one that another engine made, all but what it made."""
+    """Are two snapshots the same? Of one that another engine made, all but what it made.
+
+    Its timer may be set for earlier than ours, since a timer that comes to nothing does no harm.
+    """
     if stored is not None and again is not None and stored.engine != again.engine:
-        stored = replace(stored, engine=again.engine, snapshot=again.snapshot)
+        earlier = stored.next_due is not None and (again.next_due or NEVER) >= stored.next_due
+        due = again.next_due if earlier else stored.next_due
+        stored = replace(stored, engine=again.engine, snapshot=again.snapshot, next_due=due)
     return stored == again
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from pathway.audit.errors import AuditError, SealError, UnknownMasterKeyError
 from pathway.audit.sealing import KEY_SIZE, KeyRing, PatientKey
-from pathway.policy import ENGINE
+from pathway.record import SNAPSHOT_ENGINE
 from pathway.store.base import JournalRow, KeyRow, PatientRow
 
 Keys = dict[str, PatientKey]
@@ -136,6 +136,6 @@ def sealed_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:
 
 def opened_snapshot(key: PatientKey, row: PatientRow) -> PatientRow:
     """The row with the snapshot to read; one of another engine stays closed. Raises SealError."""
-    if row.engine != ENGINE:
+    if row.engine != SNAPSHOT_ENGINE:
         return row
     return replace(row, snapshot=key.open(row.snapshot, NO_SOURCE, SNAPSHOT))

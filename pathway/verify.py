@@ -26,6 +26,7 @@ from pathway.audit.tree import Tree, leaf_hash
 from pathway.inventory import Inventory
 from pathway.nobody import Nobody
 from pathway.policy import ENGINE
+from pathway.record import SNAPSHOT_ENGINE
 from pathway.replay import Replayed, replay
 from pathway.shelf import PolicyShelf
 from pathway.store.base import AuditRow, JournalRow, OutboxRow, Store
@@ -322,7 +323,7 @@ class Verification:
             if event is None or not as_received(row, event):
                 detail = f"{_short(row)} is filed as something else"
                 self._wrong(Finding.JOURNAL_ALTERED, case, detail)
-        if case.snapshot is not None and case.snapshot.engine != ENGINE:
+        if case.snapshot is not None and case.snapshot.engine != SNAPSHOT_ENGINE:
             self.report.skip(Check.ENGINE_CHANGED)
         if not equal(case.snapshot, None if again is None else again.chart.row()):
             self._wrong(Finding.SNAPSHOT_MISMATCH, case, "the snapshot does not equal its replay")

@@ -14,7 +14,7 @@ import structlog
 
 from handlers.board.live import Live
 from handlers.board.projection import Person, Projection
-from pathway.policy import ENGINE
+from pathway.record import SNAPSHOT_ENGINE
 from pathway.store.base import OutboxRow, PatientRow, Store
 from pathway.store.errors import StoreError
 from pathway.vault import Vault
@@ -104,7 +104,7 @@ class Follower:
                 await self._note(person, row)
 
     async def _note(self, person: Person, row: PatientRow) -> None:
-        if row.engine != ENGINE:
+        if row.engine != SNAPSHOT_ENGINE:
             return  # folded anew with the next event
         record = _reason_of(row.snapshot).record
         reasons = dict(person.reasons)

@@ -97,14 +97,18 @@ class _Several(Group):
         return self.members
 
     @cached_property
-    def _timed(self) -> tuple[tuple[Condition, bool], ...]:
-        return tuple((member, is_timed(member)) for member in self.members)
+    def _timed(self) -> tuple[Condition, ...]:
+        return tuple(member for member in self.members if is_timed(member))
+
+    @cached_property
+    def _untimed(self) -> tuple[Condition, ...]:
+        return tuple(member for member in self.members if not is_timed(member))
 
     def test(self, view: View) -> Tri:
         return decided_by(self.deciding, self.members, view)
 
     def outlook(self, view: View) -> Outlook:
-        return outlook_by(self.deciding, self._timed, view)
+        return outlook_by(self.deciding, self._untimed, self._timed, view)
 
 
 class All(_Several):

@@ -185,25 +185,20 @@ class Since(Condition):
             begun = stay.since
         return begun
 
-    def _reached(self, view: View) -> int | None:
+    def outlook(self, view: View) -> Outlook:
         marked = self._mark(view.record)
         if marked is None:
-            return None
-        start = marked[0]
-        if self.business_days is not None:
-            return view.policy.calendar.after_business_days(start, self.business_days)
-        if self._paused and view.record.leaves:
-            return leave.with_pauses(start, self._span, view.record.leaves)
-        return start + self._span
-
-    def outlook(self, view: View) -> Outlook:
-        reached = self._reached(view)
-        if reached is None:
             return None, None
+        leaves = view.record.leaves if self._paused else None
+        if self.business_days is not None:
+            reached = view.policy.calendar.after_business_days(marked[0], self.business_days)
+        elif leaves:
+            reached = leave.with_pauses(marked[0], self._span, leaves)
+        else:
+            reached = marked[0] + self._span
         if view.clock < reached:
             return False, reached if reached < leave.FOREVER else None
-        leaves = view.record.leaves
-        if not self._paused or not leaves:
+        if not leaves:
             return True, None
         return not leave.away(leaves, view.clock), leave.next_edge(leaves, view.clock)
 

@@ -162,19 +162,24 @@ def decided_by(deciding: bool, members: tuple[Condition, ...], view: View) -> Tr
     return result
 
 
-def outlook_by(deciding: bool, members: tuple[tuple[Condition, bool], ...], view: View) -> Outlook:  # noqa: FBT001
-    """The same of members told apart by whether they are timed, and the earliest due of those."""
-    result: Tri = not deciding
+def outlook_by(
+    deciding: bool,  # noqa: FBT001 - the value itself
+    untimed: tuple[Condition, ...],
+    timed: tuple[Condition, ...],
+    view: View,
+) -> Outlook:
+    """The same of members told apart by whether they are timed, and the earliest due of those.
+
+    Where an untimed member decides, time alone can change nothing: no timer is wanted.
+    """
+    result = decided_by(deciding, untimed, view)
+    if result is deciding:
+        return deciding, None
     due: int | None = None
-    for member, timed in members:
-        if timed:
-            value, at = member.outlook(view)
-            if at is not None and (due is None or at < due):
-                due = at
-        elif result is deciding:
-            continue
-        else:
-            value = member.test(view)
+    for member in timed:
+        value, at = member.outlook(view)
+        if at is not None and (due is None or at < due):
+            due = at
         if value is deciding:
             result = deciding
         elif value is None and result is not deciding:

@@ -195,6 +195,16 @@ TAMPERED = {
         ["UPDATE patients SET engine = 0, state = 'php' WHERE patient ="
          " (SELECT MIN(patient) FROM patients WHERE state <> 'php')"],
     ),
+    "a timer put off by a snapshot that claims another engine": (
+        Finding.SNAPSHOT_MISMATCH,
+        ["UPDATE patients SET engine = 0, next_due = next_due + 1 WHERE patient ="
+         " (SELECT MIN(patient) FROM patients WHERE next_due IS NOT NULL)"],
+    ),
+    "a timer dropped by a snapshot that claims another engine": (
+        Finding.SNAPSHOT_MISMATCH,
+        ["UPDATE patients SET engine = 0, next_due = NULL WHERE patient ="
+         " (SELECT MIN(patient) FROM patients WHERE next_due IS NOT NULL)"],
+    ),
     "a patient kept out who was never heard of": (
         Finding.KEY_MISSING,
         ["INSERT INTO patient_keys VALUES ('zz', x'')"],
@@ -300,6 +310,24 @@ async def test_a_tampering_is_named(database: Path, what: str) -> None:
     name, statements = TAMPERED[what]
     change(database, *statements)
     assert name in names(await verified(database))
+
+
+ANOTHER_ENGINE = "UPDATE patients SET engine = 1, snapshot = x'', next_due = next_due - 1"
+
+
+async def test_a_snapshot_of_another_engine_is_skipped_and_everything_else_compared(
+    database: Path,
+) -> None:
+    change(database, ANOTHER_ENGINE)
+    report = await verified(database)
+    assert not report.problems
+    assert Check.ENGINE_CHANGED in report.skipped
+
+
+def test_a_replay_does_not_compare_a_snapshot_of_another_engine(database: Path) -> None:
+    change(database, ANOTHER_ENGINE)
+    patients = [row[0] for row in rows(database, "SELECT patient FROM patients")]
+    assert replay_some(Task(source(database), "care"), patients).mismatches == 0
 
 
 def test_a_replay_says_the_same(original: Path) -> None:

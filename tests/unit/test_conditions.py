@@ -67,6 +67,31 @@ def test_only_the_unknowns_that_could_change_the_answer_are_named() -> None:
     assert parse({"unless": UNKNOWN}).unknowns(seen) == []
 
 
+AGED = {"since": {"mark": "state", "days": 200}}
+
+
+@pytest.mark.parametrize(
+    ("logic", "other", "answer", "timed"),
+    [
+        ("all", YES, False, True),
+        ("all", UNKNOWN, False, True),
+        ("all", NO, False, False),
+        ("any", YES, True, False),
+        ("any", UNKNOWN, None, True),
+        ("any", NO, False, True),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_timer_is_wanted_only_where_time_alone_can_change_the_answer(
+    *, logic: str, other: dict[str, object], answer: Tri, timed: bool, turned: bool
+) -> None:
+    members = [AGED, other] if turned else [other, AGED]
+    seen = view(criteria=KNOWN, since=0)
+    condition = parse({logic: members})
+    assert condition.outlook(seen) == (answer, 200 * DAY if timed else None)
+    assert condition.test(seen) is answer
+
+
 def test_unmet_names_the_smallest_parts() -> None:
     seen = view(criteria=KNOWN)
     whole = parse({"all": [YES, NO, {"all": [UNKNOWN]}]})
