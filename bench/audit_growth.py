@@ -22,6 +22,7 @@ from typing import Final
 
 from bench import workload
 from bench.setting import quiet
+from handlers import interpreter
 from handlers.keys import embedded_keys, key_ring, signing_key
 from handlers.settings import Settings
 from handlers.signer import Signer
