@@ -149,7 +149,11 @@ async def delete_consumer(js: JetStreamContext, names: StreamNames, durable: str
 
 
 async def declare_consumer(js: JetStreamContext, names: StreamNames, consumer: Consumer) -> None:
-    """Create or update a durable pull consumer; raises StreamError."""
+    """Create or update a durable pull consumer.
+
+    Raises StreamError where NATS does not let us, and NotFoundError without the stream: that may
+    pass, since the servers of a cluster learn of a new stream one after the other.
+    """
     one = consumer.filters[0] if len(consumer.filters) == 1 else None
     wanted = ConsumerConfig(
         name=consumer.durable,
@@ -163,6 +167,8 @@ async def declare_consumer(js: JetStreamContext, names: StreamNames, consumer: C
     )
     try:
         await js.add_consumer(names.events, wanted)  # creates, updates or finds it equal
+    except NotFoundError:
+        raise
     except APIError as error:
         raise _refused(f"consumer {consumer.durable} of {names.events}", error) from error
 

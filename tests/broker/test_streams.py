@@ -1,7 +1,7 @@
 import pytest
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RetentionPolicy
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 from handlers import streams
 from handlers.streams import StreamError, StreamLimits, StreamNames
@@ -56,6 +56,14 @@ async def test_another_consumer_on_the_work_queue_is_refused_with_the_name(
     (consumer,) = streams.consumers(names.layout(), 0)
     with pytest.raises(StreamError, match=streams.DURABLE):
         await streams.declare_consumer(js, names, consumer)
+
+
+async def test_a_stream_that_is_not_there_yet_is_no_conflict(
+    client: Client, names: StreamNames
+) -> None:
+    (consumer,) = streams.consumers(names.layout(), 0)
+    with pytest.raises(NotFoundError):  # which `reach` waits for
+        await streams.declare_consumer(client.jetstream(), names, consumer)
 
 
 async def test_a_full_inbox_refuses_the_publisher(client: Client, names: StreamNames) -> None:
