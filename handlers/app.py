@@ -212,6 +212,7 @@ class Worker:
 
     async def _reach_everything(self) -> None:
         await reach("database", self.store.open)
+        await reach("keys", self._try_keys)
         if self.keeper is None:
             await reach("ownership", self._claim)
         else:
@@ -221,6 +222,10 @@ class Worker:
         harden(self.client)
         await reach("streams", self._own)
         await reach("policies", self._tell_policies)
+
+    async def _try_keys(self) -> None:
+        """With another master key, patients that are known could only wait: rather not begin."""
+        await self.processor.vault.check(self.store.wrapped_keys())
 
     async def _claim(self) -> None:
         """Become the only owner. Whoever was it finds out at its next commit."""

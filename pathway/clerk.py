@@ -10,11 +10,12 @@ from pathway import adoption
 from pathway.adoption import Adopting
 from pathway.audit.errors import SealError, UnknownMasterKeyError
 from pathway.batch import Batch, Outcome
-from pathway.chart import Chart
+from pathway.chart import Chart, advance
 from pathway.erasure import Erasing, Erasure, RefusedError
 from pathway.process import Processor
 from pathway.store.base import Commit, Order, OrderState, PatientRow
 from pathway.vault import opened_snapshot
+from schemas import inbound
 
 
 class Clerk:
@@ -67,10 +68,16 @@ class Clerk:
     async def _in_force(self, row: PatientRow) -> str:
         """The policy that judges a patient; the pinned one if the snapshot does not open."""
         try:
-            key = (await self._processor.vault.find([row.patient]))[row.patient]
-            return Chart.of_row(opened_snapshot(key, row)).snapshot.policy
+            vault = self._processor.vault
+            key = (await vault.find([row.patient]))[row.patient]
+            chart = Chart.of_row(opened_snapshot(key, row))
+            history = [] if chart.current_engine else await vault.journal(row.patient)
         except (SealError, UnknownMasterKeyError, KeyError):
             return row.policy  # what nobody can read any more can still be erased
+        if history:
+            events = [inbound.reread(each.raw) for each in history]
+            advance(self._processor.shelf.by_digest, chart, [], events)
+        return chart.snapshot.policy
 
     async def sign_off(self, order: Order) -> Outcome:
         """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""

@@ -36,6 +36,7 @@ from pathway.store.base import (
     LedgerRow,
     OutboxRow,
     ParkedRow,
+    PatientRow,
     Store,
     StoreError,
 )
@@ -340,15 +341,19 @@ class Processor:
         batch.charts |= {key: self._charts.pop(key) for key in held}
         missing = keys - batch.charts.keys()
         rows = await self.store.patients(missing) if missing else {}
+        made = {row.patient for row in batch.commit.keys}
         for key in missing:
             try:
-                batch.charts[key] = (
-                    Chart.of_row(opened_snapshot(batch.keys[key], rows[key]))
-                    if key in rows
-                    else Chart.new(key, self.shelf.current.digest)
-                )
+                batch.charts[key] = self._chart(batch, key, rows.get(key), made)
             except SealError as error:
                 self._unreadable(batch, key, "snapshot", error)
+
+    def _chart(self, batch: Batch, key: str, row: PatientRow | None, made: set[str]) -> Chart:
+        if row is None:
+            return Chart.new(key, self.shelf.current.digest)
+        if key in made:  # what is journaled of them opens no more: nothing may be built on that
+            raise SealError("the patient's key is gone")
+        return Chart.of_row(opened_snapshot(batch.keys[key], row))
 
     # -- fold and speak ----------------------------------------------------------------------------
 

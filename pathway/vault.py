@@ -7,7 +7,7 @@ nobody opens again.
 
 import os
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -18,6 +18,7 @@ from pathway.store.base import JournalRow, KeyRow, PatientRow
 
 Keys = dict[str, PatientKey]
 NO_SOURCE, SNAPSHOT = "", "snapshot"  # what a snapshot is sealed as; no event has no source
+SAMPLE: Final = 100  # patients whose keys tell whether the master key is the right one
 CACHED: Final = 20_000  # patients' keys kept in memory
 
 
@@ -72,6 +73,28 @@ class Vault:
             self.keep(found)
         return found, broken
 
+    async def check(self, rows: AsyncIterator[KeyRow]) -> None:
+        """See by some patients' keys that this database's master key is at hand.
+
+        Raises UnknownMasterKeyError if it opens none: who is new would be sealed by another.
+        """
+        unknown: UnknownMasterKeyError | None = None
+        seen = 0
+        async for row in rows:
+            try:
+                self._ring.unwrap(row.wrapped, row.patient)
+            except UnknownMasterKeyError as error:
+                unknown = error
+            except SealError:
+                continue
+            else:
+                return
+            seen += 1
+            if seen == SAMPLE:
+                break
+        if unknown is not None:
+            raise unknown
+
     async def erased(self, patients: Collection[str]) -> set[str]:
         """Those of the patients whose key was destroyed: nothing more of them is accepted."""
         rows = await self._store.keys(patients) if patients else {}
@@ -104,6 +127,8 @@ class Vault:
         """Snapshots by patient, opened. Raises SealError."""
         rows = await self._store.patients(patients)
         keys = await self.find(rows)
+        if keys.keys() != rows.keys():
+            raise SealError("a patient's key is gone")
         return {each: opened_snapshot(keys[each], row) for each, row in rows.items()}
 
     async def journal(self, patient: str) -> list[JournalRow]:

@@ -164,6 +164,10 @@ class Not(Group):
         value = self.member.test(view)
         return None if value is None else not value
 
+    def outlook(self, view: View) -> Outlook:
+        value, due = self.member.outlook(view)
+        return None if value is None else not value, due
+
     def unknowns(self, view: View) -> list[str]:
         return self.member.unknowns(view)
 
@@ -179,6 +183,10 @@ class Unless(Not):
 
     def test(self, view: View) -> Tri:
         return not self.member.test(view)
+
+    def outlook(self, view: View) -> Outlook:
+        value, due = self.member.outlook(view)
+        return not value, due
 
     def unknowns(self, view: View) -> list[str]:
         return []

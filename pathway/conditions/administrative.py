@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pathway.conditions.base import Condition, Inputs, Tri, View
+from pathway.conditions.base import Condition, Inputs, Tri, View, earliest
 from schemas.inbound import DischargeRecorded
 from schemas.instants import DAY, HOUR
 
@@ -155,6 +155,9 @@ class Undetermined(Condition):
 
     def test(self, view: View) -> Tri:
         return bool(self._open(view))
+
+    def due(self, view: View) -> int | None:
+        return earliest(*(view.policy.rule(each).when.due(view) for each in self.rules))
 
     def inputs(self, view: View) -> Inputs:
         return {"unknown": self._open(view)}

@@ -1,8 +1,11 @@
 """What the board keeps in memory says the same as the store, however it came about."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import closing
 from datetime import date
 from itertools import count, islice, pairwise
+from pathlib import Path
 
 import pytest
 
@@ -46,11 +49,15 @@ def _batches(messages: Iterable[Message]) -> Iterator[list[Incoming]]:
 
 
 @pytest.fixture(scope="module")
-async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("projection") / "board.db"
+
+
+@pytest.fixture(scope="module")
+async def store(path: Path) -> AsyncIterator[Store]:
     """A messy cohort, in small batches, so that facts come late and moves are superseded."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('projection')}/board.db"
-    upgrade(url)
-    store = open_store(url)
+    upgrade(f"sqlite:///{path}")
+    store = open_store(f"sqlite:///{path}")
     await store.open()
     processor = Processor(store, vault(store), PolicyShelf(default()), Terms(), lambda: NOW)
     await processor.start()
@@ -98,6 +105,33 @@ async def test_every_end_has_its_reason(reader: BoardReader) -> None:
     ended = [(p, m) for p in people for m in p.moves if m.to == "discharged"]
     assert len(ended) > 10
     assert all(move.episode in person.reasons for person, move in ended)
+
+
+OTHER_FORM = "UPDATE patients SET engine = 1, snapshot = x''"
+ALTERED = """UPDATE patients SET snapshot = zeroblob(99) WHERE patient =
+    (SELECT MIN(patient) FROM patients WHERE state = 'discharged')"""
+
+
+@pytest.mark.parametrize(("edit", "lost"), [(OTHER_FORM, 0), (ALTERED, 1)])
+@pytest.mark.usefixtures("store")
+async def test_no_snapshot_that_does_not_open_stops_the_board(
+    path: Path, tmp_path: Path, edit: str, lost: int
+) -> None:
+    copy = tmp_path / "board.db"
+    with closing(sqlite3.connect(path)) as original:
+        original.execute("VACUUM INTO ?", (str(copy),))
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute(edit)
+    altered = open_store(f"sqlite:///{copy}")
+    await altered.open()
+    reader = BoardReader(altered, default(), lambda: NOW, _nobody, vault(altered))
+    while await reader.follower.step():
+        """One page after another."""
+    await altered.close()
+    people = reader.projection.people.values()
+    told = [m.episode in p.reasons for p in people for m in p.moves if m.to == "discharged"]
+    assert len(told) > 10
+    assert told.count(False) <= lost
 
 
 async def test_a_sankey_loses_nobody(reader: BoardReader) -> None:

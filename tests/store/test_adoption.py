@@ -20,6 +20,7 @@ from tests.keys import vault
 
 from .clinic import LATER, copied
 from .test_backtest import STRICTER
+from .test_verify import change
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +83,22 @@ async def test_an_explanation_shows_the_policy_from_then_on(store: Store) -> Non
     assert before is not None
     assert now.snapshot.policy == policy.load(STRICTER).digest
     assert before.snapshot.policy == policy.default().digest
+
+
+async def test_an_erasure_names_the_policy_in_force_whatever_the_snapshot(
+    store: Store, tmp_path: Path
+) -> None:
+    (patient, *_) = [patient async for patient in store.patient_keys()]
+    worker = await started(store)
+    await Clerk(worker).adopt(await signed_off(worker, adopting(patients=[patient])), [patient])
+    change(tmp_path / "pathway.db", "UPDATE patients SET engine = 1, snapshot = x''")
+    body = b'{"actor":"dr-1","reason":"asked","legal_basis":"law"}'
+    erase = Order("order-2", "erase", patient, body, LATER)
+    await store.give([erase])
+    await Clerk(await started(store)).erase(erase)
+    told = [row.body async for row in store.messages(patient) if row.body]
+    (policies,) = [msgspec.json.decode(body)["data"]["policy"] for body in told]
+    assert policies["digest"] == policy.load(STRICTER).digest
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from pathway.audit.errors import UnknownMasterKeyError
 from pathway.store.base import Store
 from pathway.store.open import open_store
 
@@ -15,6 +16,13 @@ from .test_verify import change, verified
 
 SEAL, MASTER = "seal_broken", "master_key_unknown"
 OTHER_MASTER = "x'01' || zeroblob(8) || substr(wrapped, 10)"
+# A snapshot that another engine made is not opened, so it cannot tell that the key is another.
+STALE = "patient_keys SET patient = 'nobody'; UPDATE patients SET engine = 1"
+
+ONE_BROKEN = """UPDATE patient_keys SET wrapped = zeroblob(69)
+    WHERE patient = (SELECT MIN(patient) FROM patient_keys)"""
+ALL_OTHERS = """UPDATE patient_keys
+    SET wrapped = CAST(x'01' || zeroblob(8) || substr(wrapped, 10) AS BLOB)"""
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +48,7 @@ async def store(database: Path) -> AsyncIterator[Store]:
         (f"patient_keys SET wrapped = CAST({OTHER_MASTER} AS BLOB)", "key", MASTER),
         ("patient_keys SET patient = 'nobody'", "snapshot", SEAL),
         ("patients SET snapshot = zeroblob(99)", "snapshot", SEAL),
+        (STALE, "snapshot", SEAL),
         ("patient_keys SET patient = 'nobody'", "journal", SEAL),
         ("journal SET raw = zeroblob(99)", "journal", SEAL),
     ],
@@ -51,7 +60,8 @@ async def test_the_others_events_go_on(
     known = message(broken, 1)
     await (await started(store)).take([known])
     keys = await store.keys([broken])
-    change(database, f"UPDATE {edit} WHERE patient = '{broken}'")
+    for one in edit.split("; UPDATE "):
+        change(database, f"UPDATE {one} WHERE patient = '{broken}'")
     processor = await started(store)
     theirs = [message(broken, 2), message(broken, 3)]
     theirs += [known] if what == "journal" else []
@@ -68,3 +78,14 @@ async def test_the_others_events_go_on(
         assert await processor.vault.find([broken]) == {}, "a key that is in no database"
     report = await verified(database)
     assert any(f"patient {broken}: " in problem.detail for problem in report.problems)
+
+
+async def test_no_worker_begins_with_a_master_key_that_opens_nobody(
+    database: Path, store: Store
+) -> None:
+    processor = await started(store)
+    change(database, ONE_BROKEN)
+    await processor.vault.check(store.wrapped_keys())
+    change(database, ALL_OTHERS)
+    with pytest.raises(UnknownMasterKeyError):
+        await processor.vault.check(store.wrapped_keys())

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pathway.conditions import CONDITIONS, ConditionError, Tri, View, parse
+from pathway.conditions.base import is_timed
 from pathway.conditions.leave import FOREVER, away, next_edge, touches, with_pauses
 from pathway.policy import default
 from pathway.record import Known, Leave, Plan, Record, Scale, Score, Snapshot
@@ -90,6 +91,23 @@ def test_a_timer_is_wanted_only_where_time_alone_can_change_the_answer(
     condition = parse({logic: members})
     assert condition.outlook(seen) == (answer, 200 * DAY if timed else None)
     assert condition.test(seen) is answer
+
+
+@pytest.mark.parametrize("kind", ["not", "unless"])
+def test_a_negation_wants_a_timer_where_its_part_does(kind: str) -> None:
+    seen = view(criteria=KNOWN, since=0)
+    assert parse({kind: {"all": [AGED, NO]}}).outlook(seen) == (True, None)
+    assert parse({kind: {"all": [AGED, YES]}}).outlook(seen) == (True, 200 * DAY)
+
+
+def test_asking_whether_rules_are_undetermined_wants_their_timers() -> None:
+    seen = view(criteria=KNOWN, state="iop", since=0, admitted=0)
+    rules = {rule.id: rule.when.due(seen) for rule in default().rules}
+    name, due = next((name, due) for name, due in rules.items() if due is not None)
+    (other, _) = next((name, due) for name, due in rules.items() if due is None)
+    asked = parse({"undetermined": {"rules": [other, name]}})
+    assert is_timed(asked)
+    assert asked.due(seen) == due
 
 
 def test_unmet_names_the_smallest_parts() -> None:
