@@ -4,6 +4,7 @@
 
 Needs Python and the package `cryptography`. It is the section on bundles of docs/auditors.md, step
 by step. Without a key the bundle's own is believed. Exit code 1: something does not hold.
+Exit code 0 speaks of what is proven; what is not is counted beside it.
 """
 
 # ruff: noqa: INP001, T201 - a script, and it prints
@@ -13,6 +14,7 @@ import hashlib
 import hmac
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,28 +23,68 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+PART = "a part of the log, of which nothing shows that it is complete"
+SEALED = "entries with the bytes that were sealed"
+WITHHELD = "entries without the bytes that were sealed (erased or left out): unproven"
+NOTHING = "entries that seal nothing"
+
 
 def main(directory: Path, key: str | None) -> None:
-    """Check everything that the bundle proves about itself."""
+    """Check everything that the bundle proves about itself, and count what it does not prove."""
     manifest = json.loads((directory / "manifest.json").read_bytes())
     for name, digest in manifest["files"].items():
         hold(sha256((directory / name).read_bytes()).hex() == digest, f"{name} is as listed")
+        if name.startswith("policies/"):
+            hold(name == f"policies/{digest}.yaml", f"{name} is the text of that digest")
     key = key or (directory / "log.vkey").read_text().strip()
-    heads = [opened(line["note"], key) for line in lines(directory / "checkpoints.jsonl")]
-    size, root = heads[-1]
-    hashes = [checked(line, size, root) for line in lines(directory / "entries.jsonl")]
-    if manifest["whole"]:
-        leaves = (directory / "leaves.bin").read_bytes()
-        hold(b"".join(hashes) == leaves, "the leaves are those of the entries")
-        for at, head in heads:
-            hold(tree(hashes[:at]) == head, f"the first {at} entries are what was signed")
+    signed = list(lines(directory / "checkpoints.jsonl"))
+    hold(bool(signed), "something is signed")
+    heads = [opened(line["note"], key) for line in signed]
+    seals = Counter[str]()
+    if manifest["whole"]:  # nothing signs this word: each kind has to prove all of its lines
+        count = whole(directory, heads, seals)
+        newer = count - heads[-1][0]
     else:
-        proofs = [line.get("consistency") for line in lines(directory / "checkpoints.jsonl")]
-        for (old, new), proof in zip(pairwise(heads), proofs[1:], strict=True):
-            path = list(map(base64.b64decode, proof))
+        for (old, new), line in zip(pairwise(heads), signed[1:], strict=True):
+            path = list(map(base64.b64decode, line["consistency"]))
             hold(extends(old, new, path), f"checkpoint {new[0]} extends {old[0]}")
-    kind = "the whole log" if manifest["whole"] else "a part of the log"
-    print(f"{kind}: {len(hashes)} entries, {len(heads)} checkpoints, all hold")
+        count, newer = part(directory, heads[-1], seals), 0
+    tell("the whole log" if manifest["whole"] else PART, count, len(heads), newer, seals)
+
+
+def tell(kind: str, count: int, heads: int, newer: int, seals: Counter[str]) -> None:
+    """What was proven and, as loudly, what was not."""
+    print(f"{kind}: {count} entries, {heads} checkpoints")
+    print(f"{count - newer} entries proven, {newer} unproven (newer than the last checkpoint)")
+    for each in (SEALED, WITHHELD, NOTHING):
+        print(f"{seals[each]} {each}")
+    short = newer or seals[WITHHELD]
+    print("what could be checked holds; the rest is unproven" if short else "all hold")
+
+
+def whole(directory: Path, heads: list[tuple[int, bytes]], seals: Counter[str]) -> int:
+    """How many entries a whole log has, which is the one that every checkpoint signs."""
+    hashes = []
+    for place, line in enumerate(lines(directory / "entries.jsonl")):
+        hold(line["index"] == place, f"entry {place} is numbered so")
+        hashes.append(checked(line, seals))
+    leaves = (directory / "leaves.bin").read_bytes()
+    hold(b"".join(hashes) == leaves, "the leaves are those of the entries")
+    for at, head in heads:
+        hold(tree(hashes[:at]) == head, f"the first {at} entries are what was signed")
+    return len(hashes)
+
+
+def part(directory: Path, head: tuple[int, bytes], seals: Counter[str]) -> int:
+    """How many entries a part has, each of them in the log that the last checkpoint signs."""
+    (size, root), before, count = head, -1, 0
+    for line in lines(directory / "entries.jsonl"):
+        what, index = f"entry {line['index']}", line["index"]
+        hold(before < index < size and "proof" in line, f"{what} has its place and a proof")
+        proof = list(map(base64.b64decode, line["proof"]))
+        hold(included(checked(line, seals), index, size, proof) == root, f"{what} is in the log")
+        before, count = index, count + 1
+    return count
 
 
 def opened(note: str, key: str) -> tuple[int, bytes]:
@@ -59,31 +101,36 @@ def opened(note: str, key: str) -> tuple[int, bytes]:
     return int(size), base64.b64decode(root)
 
 
-def checked(line: dict[str, Any], size: int, root: bytes) -> bytes:
-    """An entry's leaf hash, after everything about the entry was checked."""
+def checked(line: dict[str, Any], seals: Counter[str]) -> bytes:
+    """An entry's leaf hash, after everything that its line says besides was checked."""
     entry, what = line["entry"], f"entry {line['index']}"
-    leaf = sha256(b"\0", canonical(entry))
-    if "proof" in line and line["index"] < size:
-        proof = list(map(base64.b64decode, line["proof"]))
-        hold(included(leaf, line["index"], size, proof) == root, f"{what} is in the log")
-    if line["sealed"]:
-        sealed = sha256(base64.b64decode(line["sealed"])).hex()
-        hold(sealed == entry["seal"]["sha256"], f"{what} has the bytes that were sealed")
-    if "key" in line:
-        key = bytes.fromhex(line["key"])
-        if "event" in line:
-            made = mac(key, b"event\0" + base64.b64decode(line["event"]))
-            hold(made == entry["event"]["hmac"], f"{what} is about this event")
-        if "opened" in line:
-            made = mac(key, b"sealed\0" + canonical(line["opened"]))
-            hold(made == entry["seal"]["hmac"], f"{what} sealed this")
-    return leaf
+    seal, sealed = entry.get("seal"), line["sealed"]
+    if sealed is not None:
+        right = seal is not None and sha256(base64.b64decode(sealed)).hex() == seal["sha256"]
+        hold(right, f"{what} has the bytes that were sealed")
+    seals[NOTHING if seal is None else WITHHELD if sealed is None else SEALED] += 1
+    for name, told in (("event", "is about this event"), ("opened", "sealed this")):
+        if name in line:
+            hold("key" in line and commits(entry, name, line), f"{what} {told}")
+    return sha256(b"\0", canonical(entry))
+
+
+def commits(entry: dict[str, Any], name: str, line: dict[str, Any]) -> bool:
+    """Is this the event, or the opened content, whose HMAC the entry has."""
+    key, value = bytes.fromhex(line["key"]), line[name]
+    if name == "event":
+        made, by = mac(key, b"event\0" + base64.b64decode(value)), entry.get("event")
+    else:
+        made, by = mac(key, b"sealed\0" + canonical(value)), entry.get("seal")
+    return by is not None and by.get("hmac") == made
 
 
 def included(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
     """The root that an inclusion proof leads to: RFC 9162, section 2.1.3.2."""
     last = size - 1
     for each in proof:
+        if not last:
+            return b""
         if index & 1 or index == last:
             leaf = sha256(b"\1", each, leaf)
             while index and not index & 1:
@@ -117,8 +164,8 @@ def extends(old: tuple[int, bytes], new: tuple[int, bytes], proof: list[bytes]) 
 
 def tree(leaves: list[bytes]) -> bytes:
     """The root over leaf hashes: RFC 9162, section 2.1.1."""
-    if len(leaves) == 1:
-        return leaves[0]
+    if len(leaves) <= 1:
+        return leaves[0] if leaves else sha256()
     half = 1 << (len(leaves) - 1).bit_length() - 1
     return sha256(b"\1", tree(leaves[:half]), tree(leaves[half:]))
 
