@@ -74,7 +74,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         self._room = asyncio.Event()
         self._rest_until = 0.0  # on the monotonic clock, after a batch that came to nothing
         self._failures = 0  # batches in a row that came to nothing
-        self._reason = ""  # why the last one did, as far as the handler said
+        self._reason = ""  # why the one about to be settled did, as far as the handler said
         self.handed_back = 0  # batches that did, in all
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()  # held while a batch is begun, and while sources change
@@ -175,6 +175,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
 
     async def _settle(self, batch: list[Msg]) -> None:
         """Hand back what the handler left, and give whatever ails it time to heal."""
+        reason, self._reason = self._reason, ""  # it is no other batch's
         left = [message for message in batch if not message.is_acked]
         if not left:
             self._failures = 0
@@ -184,7 +185,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         self.handed_back += 1
         log.error(
             "batch_handed_back",
-            reason=self._reason,
+            reason=reason,
             messages=len(left),
             delay=delay,
             failures=self._failures,

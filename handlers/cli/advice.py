@@ -49,6 +49,8 @@ NEXT: Final = {
     "store_unavailable": "check PATHWAY_DATABASE_URL, and that the database answers",
     "store_locked": "try again, or find who holds the lock",
     "store_still_read": "end the oldest transaction; the order is carried out by itself then",
+    "store_unscrubbable": "turn track_counts on, or make the login the owner of the tables; the "
+    "order is carried out by itself then",
     "store_full": "make room on its disk, then try again",
     "store_corrupt": "check that the file is the right one, else restore a backup",
     "store_conflict": _OURS,

@@ -49,6 +49,8 @@ def erase(  # noqa: PLR0913 - what is recorded
     """Destroy a patient's key and all that is not the audit log. There is no way back."""
     if again == bool(reason):
         raise typer.BadParameter("say --reason, or --again for who was erased before")
+    if again and legal_basis:
+        raise typer.BadParameter("--again takes no --legal-basis; the erasure's own stands")
     if not (yes or again) and sys.stdin.isatty():
         typer.confirm(f"Erase {patient} for good?", abort=True)
     chosen = settings()

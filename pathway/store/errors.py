@@ -32,9 +32,15 @@ class StoreCorruptError(StoreError):
 
 
 class StillReadError(StoreError):
-    """What was deleted cannot be destroyed yet: a transaction of before can still read it."""
+    """What was deleted cannot be destroyed yet: a transaction can read it, or holds its table."""
 
     code = "store_still_read"
+
+
+class UnscrubbableError(StoreError):
+    """What was deleted cannot be destroyed: a setting or a lacking right is in the way."""
+
+    code = "store_unscrubbable"
 
 
 class ConflictError(StoreError):

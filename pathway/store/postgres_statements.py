@@ -125,8 +125,6 @@ ERASURES = tuple(
         OR right(subject, length(?) + 1) = '.' || ?""",
     )
 )
-# An UPDATE leaves the former row in its page. Where that discloses something, the table is written
-# anew; elsewhere (sealed snapshots, messages that say nothing clinical) the room is given free.
 
 
 @cache

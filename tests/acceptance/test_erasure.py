@@ -123,6 +123,8 @@ def test_what_came_back_is_removed_again(up: Up) -> None:
     up.run("erase", patient, "--reason", "request", "--legal-basis", "x")
     published(up, f"care.out.alert.{patient}", MARK.encode())
     assert len([m for m in raw(up) if m[0].endswith(patient)]) == 2
+    based = up.run("erase", patient, "--again", "--legal-basis", "x")
+    assert based.code == 2, "a legal basis would not be recorded"
     done = up.run("erase", patient, "--again")
     assert (done.out, done.err) == (f"erased {patient} again\n", "")
     assert [subject for subject, _ in raw(up) if subject.endswith(patient)] == [

@@ -8,6 +8,7 @@ import pytest
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from structlog.testing import capture_logs
 
 from handlers import streams
 from handlers.embedded import EmbeddedNats
@@ -206,6 +207,26 @@ async def test_what_a_handler_leaves_unacknowledged_is_handed_back(
     async with running(server, names, forgetful):
         await publish(client, names, range(1))
         await eventually(lambda: seen == [0, 0], 10)
+
+
+async def test_a_reason_is_told_of_its_own_batch_alone(
+    server: EmbeddedNats, client: Client, names: StreamNames, eventually: Eventually
+) -> None:
+    seen: list[int] = []
+
+    async def failing_then_forgetful(messages: list[Msg]) -> None:
+        seen.extend(int(message.data) for message in messages)
+        if len(seen) == 1:
+            raise ValueError("told to fail")
+        if len(seen) > 2:
+            await acknowledge(messages)
+
+    with capture_logs() as logs:
+        async with running(server, names, failing_then_forgetful):
+            await publish(client, names, range(1))
+            await eventually(lambda: seen == [0, 0, 0], 15)
+    told = [each["reason"] for each in logs if each["event"] == "batch_handed_back"]
+    assert told == ["ValueError", ""]
 
 
 async def test_a_deleted_consumer_is_declared_again(

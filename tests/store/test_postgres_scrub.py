@@ -1,5 +1,6 @@
 """What PostgreSQL keeps of an erased patient, until when, and what the store says about it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 
@@ -8,11 +9,11 @@ import pytest
 from handlers.doctor.database import database
 from handlers.place import Place
 from pathway.store.base import Commit, KeyRow
-from pathway.store.errors import StillReadError
+from pathway.store.errors import StillReadError, UnscrubbableError
 from pathway.store.migrate import upgrade
 from pathway.store.postgres import PostgresStore
 
-from .servers import Postgres, admin, postgres_server
+from .servers import Postgres, admin, postgres_server, waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -88,6 +89,52 @@ async def test_who_could_still_read_it_is_waited_for(server: Postgres, url: str)
         assert await store.scrub() is None
         assert holding(server, KEY) == set()
         await store.close()
+
+
+async def test_who_reads_the_keys_for_long_stops_nobody(server: Postgres, url: str) -> None:
+    """As a backup does that began after the erasure: it sees nothing of it, but locks the table."""
+    store = await erased(url)
+    async with admin(url) as reader, admin(url) as watcher:
+        for table in ("patient_keys", "parked"):
+            async with reader.transaction():
+                await reader.fetch(f"SELECT FROM {table}")
+                scrubbing = asyncio.create_task(store.scrub())
+                await waiting(watcher, "Lock")
+                assert await store.keys(["p1", "p2"]) == {"p1": b"", "p2": OTHER}
+                with pytest.raises(StillReadError):
+                    await scrubbing
+    assert await store.scrub() is None
+    assert holding(server, KEY) == set()
+    await store.close()
+
+
+async def test_where_nothing_is_counted_nothing_is_taken_for_destroyed(
+    server: Postgres, url: str
+) -> None:
+    store = await erased(url)
+    async with admin(server.url) as connection:
+        await connection.execute("ALTER ROLE postgres SET track_counts = off")
+        try:
+            with pytest.raises(UnscrubbableError, match="track_counts"):
+                await store.scrub()
+        finally:
+            await connection.execute("ALTER ROLE postgres RESET track_counts")
+    assert await store.scrub() is None
+    await store.close()
+
+
+async def test_a_login_that_may_not_vacuum_says_so(server: Postgres, url: str, plain: str) -> None:
+    """The server would only warn, and skip the tables."""
+    store = await erased(url)
+    schema = url.rpartition("=")[2]
+    async with admin(server.url) as connection:
+        await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO plain")
+        rights = "SELECT, INSERT, UPDATE, DELETE"
+        await connection.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO plain")
+    with pytest.raises(UnscrubbableError, match="patient_keys, parked"):
+        await PostgresStore(plain).scrub()
+    assert await store.scrub() is None
+    await store.close()
 
 
 async def test_a_login_that_may_not_clear_the_log_says_so(server: Postgres, plain: str) -> None:
