@@ -54,6 +54,7 @@ class Orders:
         self._forget = forget
         self._committed = committed
         self._replaced = replaced
+        self._purged: list[Order] = []  # gone from database and broker, but not from the disk yet
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -64,10 +65,13 @@ class Orders:
         """Carry out what is ordered until stopped."""
         while not self._stopping.is_set():
             orders: list[Order] = []
+            self._purged = []
             done = await self._tried(self._look(orders))
             for step in (self._begin, self._complete):
                 for order in orders:
                     done &= self._stopping.is_set() or await self._tried(step(order))
+            if self._purged:
+                done &= await self._tried(self._scrub())
             pause = POLL if done else RETRY
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -112,16 +116,19 @@ class Orders:
         if kept.kind == "adopt":
             await self._adopt(kept)
         elif self._processor.owns(kept.patient):
-            await self._erase(kept)
+            await self._erase_at_broker(kept.patient)
+            self._purged.append(kept)
 
-    async def _erase(self, order: Order) -> None:
-        await self._erase_at_broker(order.patient)
-        if reason := await self._processor.store.scrub():
-            log.warning(
-                "wal_not_cleared", code="wal_not_cleared", reason=reason, patient=order.patient
-            )
-        await self._processor.store.finish(order.id)
-        log.info("patient_erased", patient=order.patient)
+    async def _scrub(self) -> None:
+        """Clear the disk of whom the broker knows no more: once for all, for it holds others up."""
+        reason = await self._processor.store.scrub()
+        for order in self._purged:
+            if reason:
+                log.warning(
+                    "wal_not_cleared", code="wal_not_cleared", reason=reason, patient=order.patient
+                )
+            await self._processor.store.finish(order.id)
+            log.info("patient_erased", patient=order.patient)
 
     async def _adopt(self, order: Order) -> None:
         """Patient by patient, some at a time, so that events go on between.

@@ -15,6 +15,7 @@ from handlers.embedded import EmbeddedNats
 from handlers.streams import StreamNames
 from pathway.erasure import message_id
 from pathway.store.base import Order, OrderState, OutboxRow
+from pathway.store.sqlite import SqliteStore
 from tests.broker.clinic import Clinic, Eventually, event, new_patient
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +92,34 @@ async def test_an_erasure_ends_though_the_stream_has_forgotten_that_it_was_told(
         database.commit()
     async with clinic.working() as worker:
         await reached(worker, erasing(patient), OrderState.DONE)
+
+
+async def test_the_disk_is_cleared_once_for_all_who_were_erased(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients = [new_patient(), new_patient()]
+    orders = [erasing(each) for each in patients]
+    async with clinic.working() as worker:
+        for patient in patients:
+            await clinic.publish(event(patient))
+        await clinic.done(worker)
+        await worker.store.give(orders)
+        for order in orders:
+            await reached(worker, order, OrderState.DONE)
+    with closing(sqlite3.connect(clinic.database.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE orders SET state = 'committed'")
+        database.commit()
+    scrub, scrubs = SqliteStore.scrub, []
+
+    async def counted(store: SqliteStore) -> str | None:
+        scrubs.append(store)
+        return await scrub(store)
+
+    monkeypatch.setattr(SqliteStore, "scrub", counted)
+    async with clinic.working() as worker:
+        for order in orders:
+            await reached(worker, order, OrderState.DONE)
+    assert len(scrubs) == 1
 
 
 # -- what waits in memory --------------------------------------------------------------------------
