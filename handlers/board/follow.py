@@ -116,13 +116,13 @@ class Follower:
 
     async def _note(self, person: Person, row: PatientRow) -> None:
         current = row.engine == SNAPSHOT_ENGINE
-        record = _reason_of(row.snapshot).record if current else None
+        record = _reason_of(row.snapshot).record if current else _Record()
         reasons = dict(person.reasons)
-        said = record is not None and record.discharge_reason is not None
-        if record is not None and record.discharge_reason is not None:
+        if record.discharge_reason is not None:
             reasons[record.episode] = record.discharge_reason
         earlier = [at for episode, at in _untold(person).items() if episode not in reasons]
-        if earlier and not said:  # the patient is back, or nobody folded anew: the journal knows
+        # The patient is back, or was not folded anew yet: the journal knows.
+        if earlier and record.discharge_reason is None:
             by_time = await self._journaled(row.patient)
             for move in person.moves:
                 if move.at in earlier and move.at in by_time:

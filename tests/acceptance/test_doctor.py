@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pathway.store.migrate import upgrade
 from tests.acceptance.commands import Up, pathway
 from tests.keys import MASTER_TEXT
 from tests.nats_servers import running
-from tests.store.servers import Postgres, admin, postgres_server
+from tests.store.servers import Postgres, admin
 
 pytestmark = pytest.mark.anyio
 
@@ -29,13 +28,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """One whose settings may be spoiled."""
-    with postgres_server() as running_one:
-        yield running_one
 
 
 async def findings(settings: Settings | None = None, place: Place | None = None) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Erasing a patient from a PostgreSQL that several share: down to the bytes of its files."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import nats
@@ -13,7 +12,7 @@ from pathway.store.migrate import upgrade
 from tests.acceptance.commands import Running, pathway
 from tests.acceptance.events import encode, marked, new_patient
 from tests.keys import MASTER_TEXT, RING
-from tests.store.servers import Postgres, admin, postgres_server, until
+from tests.store.servers import Postgres, admin, until
 
 pytestmark = pytest.mark.anyio
 
@@ -23,21 +22,6 @@ MARK = "zebra-crossing-4711"
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with postgres_server() as server:
-        upgrade(server.url)
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedNats]:
-    embedded = EmbeddedNats(tmp_path_factory.mktemp("broker"), fast=True)
-    await embedded.start()
-    yield embedded
-    await embedded.stop()
 
 
 def holding(directory: Path, *wanted: bytes) -> set[str]:
@@ -53,6 +37,7 @@ def holding(directory: Path, *wanted: bytes) -> set[str]:
 async def test_no_byte_of_who_was_erased_is_left_in_the_servers_files(
     broker: EmbeddedNats, postgres: Postgres, tmp_path: Path
 ) -> None:
+    upgrade(postgres.url)
     patient, other = new_patient(), new_patient()
     SigningKey.create(tmp_path / "audit.key", "care-pathway-log")
     urls = {"broker_url": broker.url, "database_url": postgres.url, "master_key": MASTER_TEXT}

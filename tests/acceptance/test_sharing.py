@@ -6,7 +6,7 @@ How they die and come back is told in tests/faults/test_sharing.py.
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from schemas.instants import parse_instant
 from tests.acceptance.commands import PATIENCE, POLL, Running, pathway
 from tests.acceptance.downstream import assert_complete, read
 from tests.keys import MASTER_TEXT
-from tests.store.servers import Postgres, admin, postgres_server
+from tests.store.servers import Postgres, admin
 
 pytestmark = pytest.mark.anyio
 
@@ -39,20 +39,6 @@ _numbers = count(1)
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedNats]:
-    embedded = EmbeddedNats(tmp_path_factory.mktemp("broker"), fast=True)
-    await embedded.start()
-    yield embedded
-    await embedded.stop()
 
 
 @pytest.fixture

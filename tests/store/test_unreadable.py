@@ -1,6 +1,5 @@
 """What is kept of one patient was altered: everybody else's events go on."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,11 @@ from structlog.testing import capture_logs
 
 from pathway.audit.errors import UnknownMasterKeyError
 from pathway.store.base import Store
-from pathway.store.open import open_store
 
-from .clinic import copied
-from .test_erasure import message, started
+from .test_erasure import database, message, started, store
 from .test_verify import change, verified
+
+__all__ = ["database", "store"]  # fixtures
 
 SEAL, MASTER = "seal_broken", "master_key_unknown"
 OTHER_MASTER = "x'01' || zeroblob(8) || substr(wrapped, 10)"
@@ -25,19 +24,6 @@ ALL_OTHERS = """UPDATE patient_keys
     SET wrapped = CAST(x'01' || zeroblob(8) || substr(wrapped, 10) AS BLOB)"""
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def database(original: Path, tmp_path: Path) -> Path:
-    return copied(original, tmp_path)
-
-
-@pytest.fixture
-async def store(database: Path) -> AsyncIterator[Store]:
-    store = open_store(f"sqlite:///{database}")
-    await store.open()
-    yield store
-    await store.close()
 
 
 @pytest.mark.parametrize(
