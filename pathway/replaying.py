@@ -11,9 +11,9 @@ from pathway.audit.errors import SealError
 from pathway.audit.public import EventEntry, read_public
 from pathway.histories import Histories, Source
 from pathway.policy import ENGINE
-from pathway.record import SNAPSHOT_ENGINE
 from pathway.replay import Replayed, replay
 from pathway.store.base import Store
+from pathway.stored import equal
 
 
 @dataclass(slots=True)
@@ -101,9 +101,7 @@ async def _same(histories: Histories, patient: str, again: Replayed, until: int 
         stored = (await histories.vault.snapshots([patient])).get(patient)
     except SealError:
         return False
-    if stored is not None and stored.engine != SNAPSHOT_ENGINE:
-        stored = again.chart.row()  # made by another program and no more trusted by this one
-    return again.chart.row() == stored and again.ledger == await store.ledger_of(patient)
+    return equal(stored, again.chart.row()) and again.ledger == await store.ledger_of(patient)
 
 
 async def _other_engine(store: Store, patient: str) -> bool:

@@ -341,8 +341,16 @@ def test_a_replay_says_the_same(original: Path) -> None:
     assert replay_some(replace(task, until=middle - 1), patients) == Tally()
 
 
-def test_a_replay_finds_what_was_altered(database: Path) -> None:
-    change(database, *TAMPERED["a message altered"][1])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "a message altered",
+        "a snapshot altered that claims another engine",
+        "a timer dropped by a snapshot that claims another engine",
+    ],
+)
+def test_a_replay_finds_what_was_altered(database: Path, what: str) -> None:
+    change(database, *TAMPERED[what][1])
     task = Task(source(database), "care")
     patients = [row[0] for row in rows(database, "SELECT patient FROM patients")]
     assert replay_some(task, patients).mismatches > 0
