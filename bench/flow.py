@@ -25,7 +25,7 @@ from pathway.shelf import PolicyShelf
 from pathway.store.open import open_store
 from pathway.vault import Vault
 
-BATCH = 512
+BATCH = 4096
 
 
 async def flow(

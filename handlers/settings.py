@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     sources: str = Field(default="", description="`source`s allowed: PATTERN or PUBLISHER=PATTERN")
     publisher: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,31}$")
     subscribers: str = Field(default="", description="consumers of CARE_OUT: NAME=SUBJECT, …")
-    batch_size: int = Field(default=512, ge=1, le=4096)
+    batch_size: int = Field(default=4096, ge=1, le=4096)
     cached_charts: int = Field(default=20_000, ge=1, description="patients kept in memory")
     settle: float = Field(
         default=2.0, ge=0, description="seconds a patient must be quiet before timers fire"

@@ -12,8 +12,10 @@ from pathway.vault import Keys
 from schemas.inbound import Event
 from schemas.instants import DAY
 
+# What is made for every event is not declared frozen: that would double the cost of making one.
 
-@dataclass(slots=True, frozen=True)
+
+@dataclass(slots=True)
 class Incoming:
     """One message as the broker delivered it."""
 
@@ -52,7 +54,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Accepted:
     """A well-formed event and the message that brought it; no message if it is our own."""
 
@@ -92,7 +94,8 @@ class Batch:
         for each in self.accepted:
             groups.setdefault(each.event.patient, []).append(each.event)
         for events in groups.values():
-            events.sort(key=lambda event: event.order)
+            if len(events) > 1:
+                events.sort(key=lambda event: event.order)
         return groups
 
 

@@ -80,15 +80,15 @@ def can_extend(chart: Chart, events: Sequence[Event], known: set[tuple[str, str]
         events: new events, sorted in effective order.
         known: (patient, identity) pairs that the journal holds already.
     """
-    facts = [event for event in events if not isinstance(event.data, TimeAdvanced)]
+    facts = [event for event in events if type(event.data) is not TimeAdvanced]
     if not chart.current_engine or (facts and not follows(chart.snapshot, facts[0])):
         return False
     if len(facts) > 1 and len({fact.identity for fact in facts}) < len(facts):
         return False
-    return not any(
-        (chart.patient, fact.identity) in known or _looks_back(chart.snapshot, fact)
-        for fact in facts
-    )
+    for fact in facts:
+        if (chart.patient, fact.identity) in known or _looks_back(chart.snapshot, fact):
+            return False
+    return True
 
 
 def _looks_back(snapshot: Snapshot, fact: Event) -> bool:
@@ -112,7 +112,7 @@ def advance(
 ) -> Advance:
     """Fold new events into the chart; with a history given, everything anew."""
     if history is None:
-        facts = [event for event in events if not isinstance(event.data, TimeAdvanced)]
+        facts = [event for event in events if type(event.data) is not TimeAdvanced]
         to = [event.data.to for event in events if isinstance(event.data, TimeAdvanced)]
         until = max(to, default=records.BEFORE_ALL[0])
         folded = extend(policies, chart.patient, chart.snapshot, facts, until)

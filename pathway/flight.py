@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pathway.batch import Batch, Outcome
 from pathway.chart import Chart
-from pathway.store.base import Known, LedgerRow
+from pathway.store.base import JournalRow, Known, LedgerRow
 from pathway.store.errors import StoreError
 from pathway.vault import Keys
 
@@ -27,13 +27,13 @@ class Flight:
 
     batch: Batch
     landing: "asyncio.Task[Outcome]"
-    _known: dict[tuple[str, str], Known] = field(init=False)
+    _journal: dict[tuple[str, str], JournalRow] = field(init=False)
     _identities: set[tuple[str, str]] = field(init=False)
     _ledger: dict[tuple[str, str], LedgerRow] = field(init=False)
 
     def __post_init__(self) -> None:
         commit = self.batch.commit
-        self._known = {(row.source, row.id): Known(row.patient, row.raw) for row in commit.journal}
+        self._journal = {(row.source, row.id): row for row in commit.journal}
         self._identities = {(row.patient, row.identity) for row in commit.journal}
         self._ledger = {(row.patient, row.key): row for row in commit.ledger}
 
@@ -50,7 +50,8 @@ class Flight:
 
     def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
         """Those of the (source, id) pairs that the batch journals."""
-        return {each: self._known[each] for each in ids if each in self._known}
+        rows = {each: self._journal[each] for each in ids if each in self._journal}
+        return {each: Known(row.patient, row.raw) for each, row in rows.items()}
 
     def identities(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the (patient, identity) pairs that the batch journals."""

@@ -60,9 +60,9 @@ def load_chains(data: bytes) -> Chains:
     return _decode_chains(data)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Told:
-    """One message, and what it was about.
+    """One message, and what it was about. Treat it as frozen.
 
     Attributes:
         effect: what made us say it; for something withdrawn, what had been said.
@@ -101,16 +101,18 @@ class Speech:
 
     def tell(self, effects: list[Effect]) -> None:
         """Put into words the difference between what is true and what was said."""
-        raised = {e.key: e for e in effects if isinstance(e, Raised)}
-        ended = {e.key: e for e in effects if isinstance(e, Ended)}
+        if not (effects or self.truth):
+            return
+        raised = {e.key: e for e in effects if type(e) is Raised}
+        ended = {e.key for e in effects if type(e) is Ended}
         lost = self._withdraw_untrue(raised) if self.truth else []
         for effect in effects:
             row = self.ledger.get(effect.key)
-            if isinstance(effect, Raised):
+            if type(effect) is Raised:
                 reopened = row is not None and row.status == ENDED and effect.key not in ended
                 if row is None or row.status == WITHDRAWN or reopened:
                     self._raise(effect)
-            elif row is not None and row.ended != _end_of(effect):
+            elif type(effect) is Ended and row is not None and row.ended != _end_of(effect):
                 self._end(effect)
         if self.truth:
             self._contradict(lost, raised, self.truth)
@@ -120,22 +122,24 @@ class Speech:
     # -- saying ----------------------------------------------------------------------------------
 
     def _raise(self, effect: Raised, note: str = "") -> None:
-        turn = sum(chain.sequence for chain in self.chains.values())
+        turn = sum([chain.sequence for chain in self.chains.values()])
         said = Said(effect.said, effect.at, effect.episode, effect.policy, effect.causes, turn)
-        revision, message_id = self._publish(effect.kind, effect.key, "raised", said, effect)
-        row = LedgerRow(
-            patient=self.patient,
-            key=effect.key,
-            revision=revision,
-            status=STANDING,
-            message_id=message_id,
-            said=_encode(said),
-            ended=b"",
-            effective_at=effect.at,
-            kind=effect.kind,
-            note=note,
+        key, kind, at = effect.key, effect.kind, effect.at
+        revision, message_id = self._publish(kind, key, "raised", said, effect)
+        self._keep(
+            LedgerRow(
+                self.patient,
+                key,
+                revision,
+                STANDING,
+                message_id,
+                _encode(said),
+                b"",
+                at,
+                kind,
+                note,
+            )
         )
-        self._keep(row)
 
     def _end(self, effect: Ended) -> None:
         row = self.ledger[effect.key]

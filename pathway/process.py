@@ -50,8 +50,9 @@ from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 log = structlog.get_logger()
 
 Owns = Callable[[str], bool]
-BREATH: Final = 8  # patients folded between two moments in which others get their turn
+BREATH: Final = 4  # patients folded between two moments in which others get their turn
 TRIES: Final = 5  # of a batch that shares ids with those of other workers
+OWN: Final = frozenset({TimeAdvanced, PolicyAdopted})  # facts of the program's own making
 
 
 def _nothing() -> None:
@@ -474,25 +475,25 @@ class Processor:
         batch.commit.keys = [row for row in batch.commit.keys if row.patient != patient]
 
     def _journal(self, batch: Batch) -> None:
-        commit = batch.commit
+        commit, outcome, policy = batch.commit, batch.outcome, self.shelf.current.digest
         for each in batch.accepted:
             event = each.event
             commit.journal.append(
                 JournalRow(
-                    source=event.source,
-                    id=event.id,
-                    patient=event.patient,
-                    type=event.type,
-                    identity=event.identity,
-                    revision=event.revision,
-                    time=event.time,
-                    raw=batch.keys[event.patient].seal(event.raw, event.source, event.id),
-                    policy=self.shelf.current.digest,
+                    event.source,
+                    event.id,
+                    event.patient,
+                    event.type,
+                    event.identity,
+                    event.revision,
+                    event.time,
+                    batch.keys[event.patient].seal(event.raw, event.source, event.id),
+                    policy,
                 )
             )
-            own = isinstance(event.data, TimeAdvanced | PolicyAdopted)
-            batch.outcome.applied += not own
-            batch.outcome.late += not own and commit.recorded_at - event.time > LATE
+            if type(event.data) not in OWN:
+                outcome.applied += 1
+                outcome.late += commit.recorded_at - event.time > LATE
         commit.policies = self.shelf.unsaved()
 
     # -- receipts ----------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ sequence is in the leaf: its place in the tree is its sequence, given under the 
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -37,8 +36,7 @@ from pathway.audit.tree import leaf_hash
 from schemas.instants import format_again, format_instant
 
 
-@dataclass(slots=True, frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry as stored: the leaf's bytes and the sealed bytes, empty if nothing is sealed."""
 
     leaf: bytes

@@ -5,10 +5,10 @@ or a refold brought about, by that of the unit's last event. So every message is
 one entry. The states before and after follow the transitions that were told.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from pathway.audit.entry import Judged, Subject, event_entry, parked_entry
 from pathway.audit.public import PolicyReference
@@ -16,8 +16,16 @@ from pathway.audit.sealing import PatientKey
 from pathway.effects import Raised
 from pathway.ledger import Told
 from pathway.policy import ENGINE, Policy
+from pathway.record import Ref
 from pathway.store.base import AuditRow, ParkedRow
-from schemas.inbound import AlertClosed, DecisionRecorded, DischargeRecorded, Event, PolicyAdopted
+from schemas.inbound import (
+    AlertClosed,
+    DecisionRecorded,
+    DischargeRecorded,
+    Event,
+    Fact,
+    PolicyAdopted,
+)
 
 
 @dataclass(slots=True)
@@ -56,10 +64,11 @@ def entries(unit: Unit, policies: Mapping[str, Policy]) -> list[AuditRow]:
     chosen = unit.policy
     policy = _reference(chosen.name, chosen.version, chosen.digest)
     rows, state = [], unit.before
+    last = unit.events[-1]
     for event, share in zip(unit.events, shares, strict=True):
-        last = event is unit.events[-1]
-        after = unit.after if last else share.state or state
-        by, role = _decider(event)
+        after = unit.after if event is last else share.state or state
+        decider = DECIDERS.get(type(event.data))
+        by, role = decider(event.data) if decider else (None, None)
         entry = event_entry(
             unit.key,
             Subject(event.source, event.id, event.type, event.raw),
@@ -101,25 +110,25 @@ def _reference(name: str, version: str, digest: str) -> PolicyReference:
 
 def _shares(unit: Unit, policies: Mapping[str, Policy]) -> list[_Share]:
     shares = [_Share() for _ in unit.events]
-    if not unit.told:
-        return shares
-    alone = len(shares) == 1
     places = {(event.source, event.id): place for place, event in enumerate(unit.events)}
     for told in unit.told:
-        place = 0
-        if not alone:
-            places_told = (places[ref] for ref in told.effect.causes if ref in places)
-            place = max(places_told, default=-1)
-        share = shares[place]
+        share = shares[_place(told, places)]
         share.messages.append(told.message_id)
-        said = told.said
-        if told.verb == "raised" and told.kind == "transition":
+        said, raised = told.said, told.verb == "raised"
+        if raised and told.kind == "transition":
             share.state = str(said["to"])
         rule = said.get("rule")
         if rule is not None:
             judged = _judged(str(rule), told, policies)
-            (share.fired if told.verb == "raised" else share.stopped).append(judged)
+            (share.fired if raised else share.stopped).append(judged)
     return shares
+
+
+def _place(told: Told, places: Mapping[Ref, int]) -> int:
+    """Of the last of the events that brought it about; else of the last one."""
+    if len(places) == 1:
+        return 0
+    return max([places.get(cause, -1) for cause in told.effect.causes], default=-1)
 
 
 def _judged(rule: str, told: Told, policies: Mapping[str, Policy]) -> Judged:
@@ -131,12 +140,21 @@ def _judged(rule: str, told: Told, policies: Mapping[str, Policy]) -> Judged:
     return Judged(rule, version, inputs)
 
 
-def _decider(event: Event) -> tuple[str | None, str | None]:
-    data = event.data
-    if isinstance(data, DecisionRecorded | DischargeRecorded):
-        return data.decided_by, data.role
-    if isinstance(data, PolicyAdopted):
-        return data.signed_by, None
-    if isinstance(data, AlertClosed):
-        return data.closed_by, data.role
-    return None, None
+def _of_decision(data: Any) -> tuple[str | None, str | None]:  # noqa: ANN401 - see DECIDERS
+    return data.decided_by, data.role
+
+
+def _of_adoption(data: PolicyAdopted) -> tuple[str | None, str | None]:
+    return data.signed_by, None
+
+
+def _of_closing(data: AlertClosed) -> tuple[str | None, str | None]:
+    return data.closed_by, data.role
+
+
+DECIDERS: Final[Mapping[type[Fact], Callable[[Any], tuple[str | None, str | None]]]] = {
+    DecisionRecorded: _of_decision,
+    DischargeRecorded: _of_decision,
+    PolicyAdopted: _of_adoption,
+    AlertClosed: _of_closing,
+}

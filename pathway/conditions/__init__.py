@@ -34,7 +34,6 @@ from pathway.conditions.base import (
     decided_by,
     earliest,
     is_timed,
-    outlook_by,
 )
 
 
@@ -108,7 +107,21 @@ class _Several(Group):
         return decided_by(self.deciding, self.members, view)
 
     def outlook(self, view: View) -> Outlook:
-        return outlook_by(self.deciding, self._untimed, self._timed, view)
+        """Where a part that time does not touch decides, time can change nothing: no timer."""
+        deciding = self.deciding
+        result = decided_by(deciding, self._untimed, view)
+        if result is deciding:
+            return deciding, None
+        due: int | None = None
+        for member in self._timed:
+            value, at = member.outlook(view)
+            if at is not None and (due is None or at < due):
+                due = at
+            if value is deciding:
+                result = deciding
+            elif value is None and result is not deciding:
+                result = None
+        return result, due
 
 
 class All(_Several):

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pathway.conditions import leave
-from pathway.conditions.base import PERCENT, Condition, Inputs, Tri, View
+from pathway.conditions.base import PERCENT, Condition, Inputs, Outlook, Tri, View
 from pathway.record import Week
 
 MINUTES = 60
@@ -35,12 +35,6 @@ def judged_weeks(view: View, count: int) -> list[Week]:
         if closed and week.sessions and not leave.touches(record.leaves, week.start, week.end):
             found.append(week)
     return found
-
-
-def next_close(view: View) -> int:
-    """When the next clinic week closes."""
-    late = view.policy.late_charting
-    return view.policy.calendar.week_of(view.clock - late)[1] + late
 
 
 class _OnWeeks(Condition):
@@ -101,19 +95,24 @@ class WeekUnknown(Condition):
 
     reads = frozenset({"attendance", "leave"})
 
-    def test(self, view: View) -> Tri:
-        record = view.record
+    def outlook(self, view: View) -> Outlook:
+        record, zone, late = view.record, view.policy.calendar, view.policy.late_charting
         if record.since is None:
-            return None
-        zone = view.policy.calendar
-        closed_end = zone.week_of(view.clock - view.policy.late_charting)[0]
-        start, end = zone.week_of(closed_end - 1)
+            return None, None
+        open_start, open_end = zone.week_of(view.clock - late)  # the next one to close
+        due = open_end + late
+        if open_start <= record.since:
+            return False, due  # the one before it did not begin at this level
+        start, end = zone.week_of(open_start - 1)
         if start < record.since or leave.touches(record.leaves, start, end):
-            return False
-        return not any(week.start == start and week.sessions for week in record.weeks)
+            return False, due
+        return not any(week.start == start and week.sessions for week in record.weeks), due
+
+    def test(self, view: View) -> Tri:
+        return self.outlook(view)[0]
 
     def due(self, view: View) -> int | None:
-        return next_close(view) if view.record.since is not None else None
+        return self.outlook(view)[1]
 
     def describe(self) -> str:
         return "no session recorded in the last closed week, at this level and not on leave"

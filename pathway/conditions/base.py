@@ -162,31 +162,6 @@ def decided_by(deciding: bool, members: tuple[Condition, ...], view: View) -> Tr
     return result
 
 
-def outlook_by(
-    deciding: bool,  # noqa: FBT001 - the value itself
-    untimed: tuple[Condition, ...],
-    timed: tuple[Condition, ...],
-    view: View,
-) -> Outlook:
-    """The same of members told apart by whether they are timed, and the earliest due of those.
-
-    Where an untimed member decides, time alone can change nothing: no timer is wanted.
-    """
-    result = decided_by(deciding, untimed, view)
-    if result is deciding:
-        return deciding, None
-    due: int | None = None
-    for member in timed:
-        value, at = member.outlook(view)
-        if at is not None and (due is None or at < due):
-            due = at
-        if value is deciding:
-            result = deciding
-        elif value is None and result is not deciding:
-            result = None
-    return result, due
-
-
 class Bounds(Condition):
     """Limits on a number; each given one must hold."""
 

@@ -34,14 +34,14 @@ __all__ = [
     "StoreError",
     "Vitals",
     "in_chunks",
-    "placed",
+    "place",
 ]
 
 T = TypeVar("T")
 BEFORE_ALL: Final = (-(2**62), "")  # a timer before every other
 
-# Rows are never changed once made. Those made for every event are not declared so: that would
-# double the cost of making one.
+# Rows are not changed once made, but that a commit gives them their place. Those made for every
+# event are not declared frozen: that would double the cost of making one.
 
 
 @dataclass(slots=True)
@@ -496,11 +496,11 @@ class Store(Protocol):
         """Delete parked messages; returns how many there were."""
 
 
-def placed(row: OutboxRow, recorded_at: int, position: int) -> OutboxRow:
-    """The row with what the commit gives it."""
-    return OutboxRow(
-        row.id, row.patient, row.kind, row.sequence, row.subject, row.body, recorded_at, position
-    )
+def place(rows: list[OutboxRow], recorded_at: int, last: int) -> list[OutboxRow]:
+    """Give rows what the commit gives them: when, and their positions after the last one taken."""
+    for position, row in enumerate(rows, start=last + 1):
+        row.recorded_at, row.position = recorded_at, position
+    return rows
 
 
 def in_chunks(keys: Sequence[T], size: int) -> Iterable[Sequence[T]]:

@@ -23,6 +23,7 @@ from pathway.store.base import (
 )
 from pathway.store.errors import ClockWentBackError, StaleOwnerError
 from pathway.store.ownership import Roster
+from pathway.store.postgres_columns import asked
 from pathway.store.postgres_commit import append, write
 from pathway.store.postgres_connection import (
     CREW,
@@ -163,9 +164,8 @@ class PostgresStore(SqlStore):
         return len(await self._work.fetch(sql.DISCARD_PARKED, sorted(stream_sequences)))
 
     async def _find(self, lookup: Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
-        if not keys:
+        if not (keys and (columns := asked(keys))):
             return []
-        columns = zip(*keys, strict=True)
         text = sql.find(lookup)
 
         def find(connection: Connection) -> Any:  # noqa: ANN401 - asyncpg's own type

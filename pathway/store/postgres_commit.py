@@ -1,6 +1,6 @@
 """One commit on PostgreSQL: every row of a micro-batch, in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
@@ -20,9 +20,10 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     PolicyRow,
-    placed,
+    place,
 )
 from pathway.store.errors import StaleOwnerError
+from pathway.store.postgres_columns import arrays, by_column
 from pathway.store.postgres_connection import Connection
 
 
@@ -70,15 +71,12 @@ async def write(
         announced = commit.announcement.messages(grown) if commit.announcement else []
         told = [*commit.outbox, *announced]
         if commit.journal:
-            journal = _by_column(map(JOURNAL, commit.journal))
+            journal = by_column(map(JOURNAL, commit.journal))
             await connection.execute(sql.ADD_JOURNAL, *journal, number, recorded_at, entries)
         if told:
-            outbox = _by_column(map(OUTBOX, told))
+            outbox = by_column(map(OUTBOX, told))
             await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
-    sent = [
-        placed(row, recorded_at, position) for position, row in enumerate(told, start=messages + 1)
-    ]
-    return number, recorded_at, sent
+    return number, recorded_at, place(told, recorded_at, messages)
 
 
 async def append(
@@ -91,24 +89,24 @@ async def append(
         number, messages, *tree = taken
         told = Commit(recorded_at, entries=list(entries))
         grown = await _append(connection, told, number, Tree.load(*tree))
-        outbox = _by_column(map(OUTBOX, announcement.messages(grown)))
+        outbox = by_column(map(OUTBOX, announcement.messages(grown)))
         await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
 
 
 async def _append(connection: Connection, commit: Commit, number: int, tree: Tree) -> Tree:
     """Write new keys, the audit entries, and what their leaves add to the tree."""
     if commit.keys:
-        await connection.execute(sql.ADD_KEYS, *_by_column(map(KEY, commit.keys)))
+        await connection.execute(sql.ADD_KEYS, *by_column(map(KEY, commit.keys)))
     if not commit.entries:
         return tree
     hashes = [leaf_hash(row.leaf) for row in commit.entries]
     grown, nodes = tree.extend(hashes)
-    rows = _by_column(map(ENTRY, commit.entries))
+    rows = by_column(map(ENTRY, commit.entries))
     # The first of the counted rows gets one more than what is given.
     await connection.execute(sql.ADD_ENTRIES, *rows, number, tree.size - 1)
     await connection.execute(sql.ADD_LEAVES, tree.size, b"".join(hashes))
     if nodes:
-        await connection.execute(sql.ADD_NODES, *_by_column(nodes))
+        await connection.execute(sql.ADD_NODES, *arrays(nodes))
     await connection.execute(sql.MOVE_TREE, grown.size, grown.dump())
     return grown
 
@@ -117,20 +115,20 @@ async def _put_what_needs_no_number(connection: Connection, commit: Commit) -> N
     if commit.patients:
         patients = {row.patient: row for row in commit.patients}
         rows = [PATIENT(patients[key]) for key in sorted(patients)]
-        await connection.execute(sql.PUT_PATIENTS, *_by_column(rows))
+        await connection.execute(sql.PUT_PATIENTS, *by_column(rows))
     if commit.ledger:
         ledger = {(row.patient, row.key): row for row in commit.ledger}
         rows = [LEDGER(ledger[key]) for key in sorted(ledger)]
-        await connection.execute(sql.PUT_LEDGER, *_by_column(rows))
+        await connection.execute(sql.PUT_LEDGER, *by_column(rows))
     if commit.parked:
         rows = [PARKED(_storable(row)) for row in sorted(commit.parked, key=PARKED_KEY)]
-        await connection.execute(sql.ADD_PARKED, *_by_column(rows), commit.recorded_at)
+        await connection.execute(sql.ADD_PARKED, *arrays(rows), commit.recorded_at)
     if commit.orders:
         rows = [ORDER(row) for row in sorted(commit.orders, key=ORDER_KEY)]
-        await connection.execute(sql.PUT_ORDERS, *_by_column(rows))
+        await connection.execute(sql.PUT_ORDERS, *arrays(rows))
     if commit.policies:
         rows = [POLICY(row) for row in sorted(commit.policies, key=POLICY_KEY)]
-        await connection.execute(sql.ADD_POLICIES, *_by_column(rows))
+        await connection.execute(sql.ADD_POLICIES, *arrays(rows))
 
 
 def _storable(row: ParkedRow) -> ParkedRow:
@@ -138,10 +136,6 @@ def _storable(row: ParkedRow) -> ParkedRow:
     if "\x00" not in row.subject:
         return row
     return replace(row, subject=row.subject.replace("\x00", "\N{SYMBOL FOR NULL}"))
-
-
-def _by_column(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
-    return list(zip(*rows, strict=True))
 
 
 async def _fence(connection: Connection, share: Share) -> None:

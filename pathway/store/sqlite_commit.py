@@ -21,7 +21,7 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     PolicyRow,
-    placed,
+    place,
 )
 from pathway.store.errors import ClockWentBackError, StaleOwnerError
 from pathway.store.sqlite_connection import transaction
@@ -96,15 +96,13 @@ def append(
 
 
 def _put(connection: sqlite3.Connection, text: str, rows: Iterable[tuple[object, ...]]) -> None:
-    """Insert rows in order, many a statement.
-
-    Half the time of one a statement: each statement hands Python's lock over and back.
-    """
-    rest = list(rows)
-    while len(rest) >= sql.ROWS:
-        some, rest = rest[: sql.ROWS], rest[sql.ROWS :]
-        connection.execute(sql.repeated(text), list(chain.from_iterable(some)))
-    connection.executemany(text, rest)
+    """Insert rows in order, many a statement."""
+    rest, done = list(rows), 0
+    for size in sql.ROWS:
+        while len(rest) - done >= size:
+            some = chain.from_iterable(rest[done : done + size])
+            connection.execute(sql.repeated(text, size), list(some))
+            done += size
 
 
 def _append(connection: sqlite3.Connection, commit: Commit, number: int, tree: Tree) -> Tree:
@@ -128,7 +126,4 @@ def _journal(commit: Commit, number: int, entries: int) -> Iterator[tuple[object
 
 def _positioned(commit: Commit, messages: int, tree: Tree) -> list[OutboxRow]:
     announced = commit.announcement.messages(tree) if commit.announcement else []
-    return [
-        placed(row, commit.recorded_at, position)
-        for position, row in enumerate([*commit.outbox, *announced], start=messages + 1)
-    ]
+    return place([*commit.outbox, *announced], commit.recorded_at, messages)

@@ -10,8 +10,8 @@ from typing import Literal
 from pathway.store.errors import StoreError, StoreLockedError
 
 CACHE = -64 * 1024  # KiB, by SQLite's sign convention
-CHECKPOINT = 4000  # pages of WAL (32 MB) between checkpoints: each costs two fsyncs more
-WAL_KEPT = 64 * 1024 * 1024  # bytes that the WAL file shrinks to after a peak
+CHECKPOINT = 16_000  # pages of WAL (125 MB) between checkpoints: some five of the largest commits
+WAL_KEPT = 128 * 1024 * 1024  # bytes that the WAL file shrinks to after a peak
 
 
 def create(path: Path) -> None:
@@ -38,6 +38,7 @@ def prepare_writer(connection: sqlite3.Connection) -> None:
     require_wal(connection)
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA cache_size={CACHE}")
+    connection.execute("PRAGMA temp_store=MEMORY")  # so that no page of a patient lies beside
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
     connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT}")
 

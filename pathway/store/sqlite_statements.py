@@ -32,13 +32,15 @@ from pathway.store.statements import (
     replaced,
 )
 
-ROWS = 32  # in an INSERT of many; more gain nothing
+# Rows in an INSERT of many: each statement hands Python's lock over to the folding thread and then
+# waits to have it back, so few statements are what counts.
+ROWS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 SIZES = (1, 8, 64, 512)  # keys in a lookup: few texts, so that each is prepared only once
 
 
 def _insert(table: str, row: type, extra: str = "") -> str:
     marks = ", ".join("?" * (len(fields(row)) + bool(extra)))
-    return f"INSERT INTO {table} ({columns(row)}{extra}) VALUES ({marks})"
+    return f"INSERT OR ROLLBACK INTO {table} ({columns(row)}{extra}) VALUES ({marks})"
 
 
 ADD_JOURNAL = _insert("journal", JournalRow, ", seq")
@@ -77,9 +79,9 @@ DISCARD_PARKED = "DELETE FROM parked WHERE stream_sequence = ?"
 
 
 @cache
-def repeated(text: str) -> str:
-    """An INSERT of one row as one of `ROWS` rows."""
-    return sub(r"VALUES (\(.*?\))", lambda found: f"VALUES {', '.join([found[1]] * ROWS)}", text)
+def repeated(text: str, rows: int) -> str:
+    """An INSERT of one row as one of many."""
+    return sub(r"VALUES (\(.*?\))", lambda found: f"VALUES {', '.join([found[1]] * rows)}", text)
 
 
 def lookups(
