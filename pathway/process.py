@@ -120,8 +120,9 @@ class Processor:
         """
 
         def fill(batch: Batch) -> None:
+            now = self.clock()
             for message in messages:
-                self._read(batch, message)
+                self._read(batch, message, now)
             batch.lap("read")
             self._touch(batch)
 
@@ -227,12 +228,11 @@ class Processor:
 
     # -- read ------------------------------------------------------------------------------------
 
-    def _read(self, batch: Batch, message: Incoming) -> None:
+    def _read(self, batch: Batch, message: Incoming, now: int) -> None:
         try:
-            event = inbound.read(
-                message.raw, message.subject, now=self.clock(), prefix=self.terms.prefix
-            )
-            self._check_source(event, message.subject)
+            event = inbound.read(message.raw, message.subject, now=now, prefix=self.terms.prefix)
+            if self.terms.sources.patterns:
+                self._check_source(event, message.subject)
         except Rejected as rejected:
             self._park(batch, message, rejected)
         else:

@@ -81,9 +81,8 @@ class Metrics:
             count[f.PARKED][reason,] += number
         count[f.LATE][()] += outcome.late
         count[f.FAILED][()] += len(outcome.failed)
-        for told in outcome.told:
-            name, labels = _counted(told)
-            count[name][labels] += 1
+        for (name, labels), number in Counter(map(_counted, outcome.told)).items():
+            count[name][labels] += number
         self._remember(outcome.outbox)
 
     def published(self, row: OutboxRow) -> None:

@@ -19,13 +19,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import nats
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from tests.faults.tables import Tables, read_tables
 from tests.faults.transparency import Log, LogError
 
 CHAINED: Final = ("transition", "recommendation", "alert")
 OWN_SOURCES: Final = "/pathway/"  # what the worker itself journals starts so
+PAGE: Final = 500  # messages asked for at once
 SHOWN: Final = 5  # findings of one kind
 
 Name = tuple[str, str]  # an event's source and id
@@ -106,21 +107,23 @@ async def listen(broker: str, prefix: str = "care") -> list[Heard]:
     try:
         js = client.jetstream()
         stream = f"{prefix.upper()}_OUT"
-        last = (await js.stream_info(stream)).state.last_seq
-        subscription = await js.subscribe(
+        state = (await js.stream_info(stream)).state
+        subscription = await js.pull_subscribe(
             f"{prefix}.out.>",
             stream=stream,
-            ordered_consumer=True,
-            config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL),
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, mem_storage=True
+            ),
         )
         heard: list[Heard] = []
         sequence = 0
-        while sequence < last:
-            message = await subscription.next_msg(timeout=10)
-            sequence = message.metadata.sequence.stream
-            message_id = (message.headers or {}).get("Nats-Msg-Id", "")
-            fields = json.loads(message.data)
-            heard.append(Heard(message.subject, message_id, message.data, fields))
+        while sequence < state.last_seq:
+            for message in await subscription.fetch(PAGE, timeout=10):
+                sequence = message.metadata.sequence.stream
+                message_id = (message.headers or {}).get("Nats-Msg-Id", "")
+                fields = json.loads(message.data)
+                heard.append(Heard(message.subject, message_id, message.data, fields))
+        assert len(heard) == state.messages, "the stream has more than this subscriber was given"
         return heard
     finally:
         await client.close()

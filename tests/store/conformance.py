@@ -177,6 +177,12 @@ class StoreConformance:
         assert await store.known([("a", "2"), ("b", "1"), ("A", "1")]) == {}
         assert await store.ledger([("p1", "k2"), ("p2", "k1"), ("P1", "k1")]) == {}
 
+    async def test_a_key_with_a_control_character_hides_no_other(self, store: Store) -> None:
+        await store.commit(Commit(1, journal=[entry("e")]))
+        odd = [(SOURCE, "a\x1fb"), (SOURCE, "e"), ("\x1f", "e"), (SOURCE, "\x1e")]
+        assert set(await store.known(odd)) == {(SOURCE, "e")}
+        assert await store.known(odd[:1]) == {}
+
     async def test_a_repeated_identity_is_found_once(self, store: Store) -> None:
         rows = [entry("1", identity="s"), entry("2", identity="s")]
         await store.commit(Commit(1, journal=rows))

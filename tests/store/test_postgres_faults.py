@@ -169,9 +169,10 @@ async def test_an_error_of_the_server_is_told_by_its_kind(
 
 
 @pytest.mark.anyio
-async def test_a_nul_in_a_text_is_refused(store: PostgresStore) -> None:
+@pytest.mark.parametrize("odd", ["\x00", "\x1f"])
+async def test_a_nul_or_a_separator_in_a_word_is_refused(store: PostgresStore, odd: str) -> None:
     with pytest.raises(UnstorableError):
-        await store.commit(Commit(1, journal=[entry("a\x00b")]))
+        await store.commit(Commit(1, journal=[entry(f"a{odd}b"), entry("c")]))
     assert await store.counts() == EMPTY
 
 
