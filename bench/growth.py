@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=10, help="journal rows of each")
-    parser.add_argument("--new", type=int, default=500, help="patients of the workload")
+    parser.add_argument("--new", type=int, default=1000, help="patients of the workload")
     options = parser.parse_args()
     quiet()
     best = {"empty": float("inf"), "grown": float("inf")}

@@ -189,7 +189,8 @@ class Worker:
                     await beside.enter_async_context(part(self))
                 client = self.broker.config.connection_state.connection
                 relaying = RelaySettings(self.settings.names.out)
-                self.relay = Relay(client, self.store, relaying, self.watching, self.processor.owns)
+                mine = self.holding.share.owns
+                self.relay = Relay(client, self.store, relaying, self.watching, mine)
                 parts = [
                     self.relay.run(),
                     self.scheduler.run(),
@@ -307,7 +308,7 @@ class Worker:
 
     def _moved(self) -> None:
         if self.relay is not None:
-            self.relay.rescan()
+            self.relay.rescan(self.holding.share.owns)
 
     def _count(self, outcome: Outcome, messages: "Sequence[Msg]" = ()) -> None:
         totals = self.totals

@@ -30,6 +30,7 @@ class Holding:
         js: the broker, once it is reached.
         moved: told after every change.
         check: awaited before a vanished consumer is made again, since it may be another's by now.
+        whole: the last move came to its end; else it must be made again, whatever is owned.
     """
 
     settings: Settings
@@ -39,6 +40,7 @@ class Holding:
     moved: Callable[[], None]
     check: Callable[[], Awaitable[None]]
     share: Share = NOTHING
+    whole: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -64,7 +66,7 @@ class Holding:
         owned, and `move` may be asked again.
         """
         before, self.share = self.share, self.share.kept(share)
-        kept = self.share
+        kept, self.whole = self.share, False
         await self.subscriber.read_from(self._sources(kept))
         await self.processor.own(kept)
         if (before.count, before.generation) != (share.count, share.generation):
@@ -77,6 +79,7 @@ class Holding:
         await self.processor.own(share)
         self.share = share
         await self.subscriber.read_from(self._sources(share))
+        self.whole = True
         self.moved()
         log.info(
             "partitions_owned", owned=sorted(share.epochs), of=share.count, gained=sorted(gained)

@@ -109,7 +109,7 @@ class Keeper:
                 await self._ownership.take(name, plan.take)
             if plan.take or plan.release:
                 roster = await self._ownership.roster()
-            if roster.share(name) != self._holding.share:
+            if not self._holding.whole or roster.share(name) != self._holding.share:
                 await self._holding.move(roster.share(name))
 
     async def settle(self) -> None:

@@ -43,6 +43,9 @@ class Outbox(Protocol):
         """Remember that the broker has them."""
 
 
+Owns = Callable[[str], bool]
+
+
 class Watch(Protocol):
     """Who follows what goes out."""
 
@@ -69,7 +72,9 @@ class RelaySettings:
 class Relay:
     """Publishes what the store holds unpublished; `run` in a task, `notify` after each commit.
 
-    It sends only messages about patients (`_`: nobody) whom it owns; `rescan` when that changes.
+    It sends only messages about patients (`_`: nobody) whom it `owns`. The answer must stay the
+    same until `rescan` gives another one: a row that was passed by in between would be missing from
+    its chain for ever, since who finds a later one at the broker takes it for stored.
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class Relay:
         outbox: Outbox,
         settings: RelaySettings,
         watch: Watch | None = None,
-        owns: Callable[[str], bool] = lambda _: True,
+        owns: Owns = lambda _: True,
     ) -> None:
         self._client = client
         self._watch = watch
@@ -92,7 +97,7 @@ class Relay:
         self._acknowledged: list[int] = []
         self._cursor = 0
         self._more = True  # the store may hold rows after the cursor
-        self._rescan_wanted = False
+        self._owns_next: Owns | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._stopping = False
@@ -132,9 +137,9 @@ class Relay:
         """
         return self._backlog.forget(patient, but)
 
-    def rescan(self) -> None:
-        """Look at the whole outbox again: what this relay owns has changed."""
-        self._rescan_wanted = True
+    def rescan(self, owns: Owns) -> None:
+        """What this relay owns has changed: it looks at the whole outbox again with this answer."""
+        self._owns_next = owns
         self.notify()
 
     def stop(self) -> None:
@@ -231,10 +236,12 @@ class Relay:
     async def _load(self) -> None:
         """Read the next page when there is room; when idle, now and then, from the start."""
         overdue = time.monotonic() >= self._scanned_at + self._settings.rescan_every
-        if self._rescan_wanted:
+        if self._owns_next is not None:
             await self._mark()  # or what the broker has would be read once more
+            self._owns, self._owns_next = self._owns_next, None
             self._backlog.keep(self._owns)
-        if self._rescan_wanted or (self._at_rest and overdue):
+            self._rescan()
+        elif self._at_rest and overdue:
             self._rescan()
         if self._at_rest and time.monotonic() >= self._looked_at + self._settings.look_every:
             self._more = True
@@ -253,7 +260,6 @@ class Relay:
     def _rescan(self) -> None:
         """Begin again at the first unpublished row: another try for those that were stuck, too."""
         self._scanned_at = time.monotonic()
-        self._rescan_wanted = False
         self._cursor = 0
         self._more = True
         self._backlog.stuck.clear()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from handlers import keeper, streams
 from handlers.app import Worker
 from handlers.embedded import EmbeddedNats
+from handlers.intake import Source
 from handlers.lag import Lag, lags
 from handlers.settings import Settings
 from handlers.streams import StreamNames
@@ -23,7 +24,8 @@ from pathway.erasure import Erasing
 from pathway.partitions import Share, partition_of
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
-from pathway.store.base import Order
+from pathway.store.base import Commit, Order, OutboxRow
+from pathway.store.errors import StoreError
 from pathway.store.open import open_store
 from pathway.store.ownership import WorkerRow
 from tests.broker.clinic import CLOCK, Clinic, Eventually, applied, encode, event, new_patient
@@ -113,6 +115,73 @@ async def test_the_layout_is_undone_for_whoever_reads(names: StreamNames) -> Non
 
 
 # -- what each leaves alone ------------------------------------------------------------------------
+
+
+async def test_no_message_is_passed_by_while_ownership_changes(
+    shared: Shared, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is committed while nobody owns its patient, one just before the move is at its end."""
+    patient, said = new_patient(), [1]
+    async with shared.working() as worker:
+        await shared.publish(event(patient))
+        await shared.done(worker)
+        store, holding, relay = worker.store, worker.holding, worker.relay
+        assert relay is not None
+        hold, read_from = store.hold, holding.subscriber.read_from
+
+        async def say() -> None:
+            said.append(said[-1] + 1)
+            body = encode({"id": f"m{said[-1]}", "data": {"sequence": said[-1]}})
+            subject = f"{shared.names.prefix}.out.transition.{patient}"
+            row = OutboxRow(f"m{said[-1]}", patient, "transition", said[-1], subject, body)
+            commit = Commit(worker.processor.clock(), outbox=[row])
+            position = (await store.commit(commit))[2][0].position
+            relay.notify()
+            await eventually(lambda: relay._cursor >= position)
+
+        async def held(share: Share) -> None:
+            await hold(share)
+            if len(said) == 1:
+                assert not worker.processor.owns(patient)
+                await say()
+
+        async def reading(sources: Sequence[Source]) -> None:
+            await read_from(sources)
+            if len(said) == 2:
+                assert worker.processor.owns(patient)
+                await say()
+
+        monkeypatch.setattr(store, "hold", held)
+        monkeypatch.setattr(holding.subscriber, "read_from", reading)
+        await holding.move(holding.share)
+        assert said == [1, 2, 3]
+        await shared.done(worker)
+        heard = [each["data"]["sequence"] for each in shared.of("transition", patient)]
+        assert heard == [1, 2, 3]
+
+
+async def test_a_move_that_failed_is_made_again(
+    shared: Shared, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if nothing is left to gain or to give up: until then, nobody is owned."""
+    patient = new_patient()
+    async with shared.working() as worker:
+        hold, failed = worker.store.hold, []
+
+        async def once(share: Share) -> None:
+            if not failed:
+                failed.append(share)
+                raise StoreError("told to fail")
+            await hold(share)
+
+        monkeypatch.setattr(worker.store, "hold", once)
+        with pytest.raises(StoreError):
+            await worker.holding.move(worker.holding.share)
+        assert not worker.processor.owns(patient)
+        await eventually(lambda: worker.processor.owns(patient))
+        await shared.publish(event(patient))
+        await shared.done(worker)
+        assert shared.of("transition", patient)
 
 
 @pytest.mark.usefixtures("quick")
