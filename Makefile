@@ -38,7 +38,7 @@ bench: setup ## the worker beside the broker client's own ceiling, in one run; k
 audit-growth: setup ## a million audit entries: append rate and memory (half an hour)
 	@$(BIN)/python -m bench.audit_growth
 
-bench-growth: setup ## the same with 10^6 patients and 10^7 journal rows (30 GB, half an hour)
+bench-growth: setup ## the same with 10^6 patients and 10^7 journal rows (40 GB, some ten minutes)
 	@$(BIN)/python -m bench.growth
 
 properties: setup ## the property tests in their long form (a quarter of an hour)

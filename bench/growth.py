@@ -2,7 +2,7 @@
 
 Fills a SQLite file by plain SQL with patients and their journal, messages and audit entries, then
 takes the workload of new patients, whose keys lie scattered among the others'. By default 10^6
-patients and 10^7 journal rows: some 30 GB and half an hour; `--patients`, `--events` make it less.
+patients and 10^7 journal rows: some 40 GB and ten minutes; `--patients`, `--events` make it less.
 """
 
 # ruff: noqa: S608 - what is put into these texts are texts from this file

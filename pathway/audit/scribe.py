@@ -8,6 +8,7 @@ one entry. The states before and after follow the transitions that were told.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from pathway.audit.entry import Judged, Subject, event_entry, parked_entry
@@ -140,21 +141,10 @@ def _judged(rule: str, told: Told, policies: Mapping[str, Policy]) -> Judged:
     return Judged(rule, version, inputs)
 
 
-def _of_decision(data: Any) -> tuple[str | None, str | None]:  # noqa: ANN401 - see DECIDERS
-    return data.decided_by, data.role
-
-
-def _of_adoption(data: PolicyAdopted) -> tuple[str | None, str | None]:
-    return data.signed_by, None
-
-
-def _of_closing(data: AlertClosed) -> tuple[str | None, str | None]:
-    return data.closed_by, data.role
-
-
+# Who decided, and in which role, by the type of the fact that says so.
 DECIDERS: Final[Mapping[type[Fact], Callable[[Any], tuple[str | None, str | None]]]] = {
-    DecisionRecorded: _of_decision,
-    DischargeRecorded: _of_decision,
-    PolicyAdopted: _of_adoption,
-    AlertClosed: _of_closing,
+    DecisionRecorded: attrgetter("decided_by", "role"),
+    DischargeRecorded: attrgetter("decided_by", "role"),
+    PolicyAdopted: lambda data: (data.signed_by, None),
+    AlertClosed: attrgetter("closed_by", "role"),
 }

@@ -182,19 +182,23 @@ class Scene:
 
     async def until_quiet(self, seconds: float = PATIENCE) -> None:
         """Wait until no event, timer or outbox row is left to be worked on."""
-        async with asyncio.timeout(seconds):
-            while await self._busy():
-                assert self.worker.alive, self.said
-                await asyncio.sleep(POLL)
+        deadline = asyncio.get_running_loop().time() + seconds
+        while left := await self._left():
+            assert self.worker.alive, self.said
+            assert asyncio.get_running_loop().time() < deadline, f"{left} after {seconds} s"
+            await asyncio.sleep(POLL)
 
-    async def _busy(self) -> bool:
-        waiting = "SELECT COUNT(*) FROM outbox WHERE published = 0"
+    async def _left(self) -> str:
+        """What is still to be worked on; empty if nothing is."""
         # Held at 2026-06-01, the clock lets no timer wait that is due.
-        due = "SELECT COUNT(*) FROM patients WHERE next_due <= 1780272000000000"
-        for statement in (waiting, due):
-            if (await query(self.database, statement))[0][0]:
-                return True
-        return await self.waiting_events() != 0
+        for what, statement in (
+            ("messages", "SELECT COUNT(*) FROM outbox WHERE published = 0"),
+            ("timers", "SELECT COUNT(*) FROM patients WHERE next_due <= 1780272000000000"),
+        ):
+            if count := (await query(self.database, statement))[0][0]:
+                return f"{count} {what} left"
+        waiting = await self.waiting_events()
+        return "" if waiting == 0 else f"{waiting} events left"
 
     async def waiting_events(self) -> int | None:
         """Events that no worker has acknowledged; None without a stream or a leader."""
