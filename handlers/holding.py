@@ -28,9 +28,10 @@ class Holding:
 
     Attributes:
         js: the broker, once it is reached.
-        moved: told after every change.
+        moved: told when something was given up, and again when all was taken.
         check: awaited before a vanished consumer is made again, since it may be another's by now.
         whole: the last move came to its end; else it must be made again, whatever is owned.
+        declared: count and generation for which the streams were last declared.
     """
 
     settings: Settings
@@ -41,6 +42,7 @@ class Holding:
     check: Callable[[], Awaitable[None]]
     share: Share = NOTHING
     whole: bool = False
+    declared: tuple[int, int] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -65,12 +67,14 @@ class Holding:
         Raises what broker and database raise; then only what both shares have in common is
         owned, and `move` may be asked again.
         """
-        before, self.share = self.share, self.share.kept(share)
-        kept, self.whole = self.share, False
+        kept = self.share = self.share.kept(share)
+        self.whole = False
+        self.moved()
         await self.subscriber.read_from(self._sources(kept))
         await self.processor.own(kept)
-        if (before.count, before.generation) != (share.count, share.generation):
+        if self.declared != (share.count, share.generation):
             await self.declare()
+            self.declared = (share.count, share.generation)
         gained = share.epochs.keys() - kept.epochs.keys()
         for consumer in self._consumers(gained):
             await take_over(self.js(), self.settings.names, consumer)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 import nats.errors
 import structlog
@@ -72,15 +73,20 @@ class Intake:
         """Whether any consumer cannot be read from at this moment."""
         return any(each.pull.lost for each in self._reading.values())
 
-    def take(self, limit: int | None = None) -> list[Msg]:
-        """Up to `limit` messages that have arrived, or all, from each consumer in its order."""
+    def take(self, limit: float = inf, room: float = inf) -> list[Msg]:
+        """Up to `limit` messages that have arrived, from each consumer in its order.
+
+        No more are taken once they fill `room` bytes.
+        """
         taken: list[Msg] = []
         for name, each in list(self._reading.items()):
             if not each.pull.waiting:
                 continue
-            taken += each.pull.take(None if limit is None else limit - len(taken))
+            some = each.pull.take(limit - len(taken), room)
+            taken += some
+            room -= sum(len(message.data) for message in some)
             each.recoveries = 0
-            if len(taken) == limit:
+            if len(taken) == limit or room <= 0:
                 # The others come first next time.
                 self._reading[name] = self._reading.pop(name)
                 break

@@ -19,6 +19,7 @@ from nats.js.errors import Error as JetStreamError
 
 from handlers.holding import Holding
 from handlers.streams import StreamError
+from pathway.partitions import Share
 from pathway.store.errors import StoreError
 from pathway.store.ownership import Ownership, WorkerRow
 
@@ -103,14 +104,29 @@ class Keeper:
                 return
             plan = roster.plan(name)
             if plan.release:
-                await self._holding.move(roster.share(name).without(plan.release))
+                await self._move(roster.share(name).without(plan.release))
                 await self._ownership.release(name, plan.release)
             if plan.take:
                 await self._ownership.take(name, plan.take)
             if plan.take or plan.release:
                 roster = await self._ownership.roster()
             if not self._holding.whole or roster.share(name) != self._holding.share:
-                await self._holding.move(roster.share(name))
+                await self._move(roster.share(name))
+
+    async def _move(self, share: Share) -> None:
+        """Own this from now on. That may have to wait for a long batch: signs of life go on."""
+        beating = asyncio.create_task(self._beat_on())
+        try:
+            await self._holding.move(share)
+        finally:
+            beating.cancel()
+
+    async def _beat_on(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            if self._connected():
+                with suppress(*TRANSIENT):
+                    await self._ownership.beat(self.me)
 
     async def settle(self) -> None:
         """Change nothing more; signs of life go on until `leave`."""

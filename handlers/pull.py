@@ -39,6 +39,9 @@ STREAM = "events"  # FastStream wants a name; each source says which stream it i
 FIRST_DELAY, LAST_DELAY = 1.0, 10.0  # seconds; well below ack_wait, or the queue would expire
 
 IN_HAND = 2  # batches at once: one is committed, one prepared
+# Bytes of a batch's messages: what it takes of memory and time goes by them. As many events as a
+# batch may have fill a quarter of it, if they are of the usual size.
+LARGEST = 8 * 1024 * 1024
 
 Handler = Callable[[list[Msg]], Awaitable[None]]
 
@@ -135,7 +138,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
     async def _begin(self, intake: Intake) -> bool:
         """Begin with what has arrived; False if there was nothing."""
         await intake.renew()
-        if not (batch := intake.take(self.pull_sub.batch_size)):
+        if not (batch := intake.take(self.pull_sub.batch_size, LARGEST)):
             return False
         self._departed = False
         task = asyncio.create_task(self._handle(batch))

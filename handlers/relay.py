@@ -193,7 +193,7 @@ class Relay:
 
     @property
     def _at_rest(self) -> bool:
-        return not (self._more or self._backlog or self._acknowledged)
+        return not (self._more or self._owns_next or self._backlog or self._acknowledged)
 
     async def _finish(self) -> None:
         with suppress(TimeoutError):

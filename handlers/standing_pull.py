@@ -5,6 +5,7 @@ import json
 import time
 from collections import deque
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 import nats.errors
@@ -68,11 +69,13 @@ class StandingPull:
         """How many messages have arrived and were not taken."""
         return len(self._arrived)
 
-    def take(self, limit: int | None = None) -> list[Msg]:
-        """Up to `limit` messages that have arrived, or all of them, in order."""
-        arrived = self._arrived
-        count = len(arrived) if limit is None else min(limit, len(arrived))
-        return [arrived.popleft() for _ in range(count)]
+    def take(self, limit: float = inf, room: float = inf) -> list[Msg]:
+        """Up to `limit` messages that have arrived, in order; none once they fill `room` bytes."""
+        arrived, taken, size = self._arrived, list[Msg](), 0
+        while arrived and len(taken) < limit and size < room:
+            taken.append(arrived.popleft())
+            size += len(taken[-1].data)
+        return taken
 
     def reset(self) -> None:
         """Count every standing request as gone, so that `renew` asks again."""

@@ -34,9 +34,8 @@ class Mover:
         view = self.view
         guards = view.policy.guards_on(source, to)
         failed = [guard for guard in guards if not guard.requires.test(view)]
-        if failed:
-            self.blocked = [g for g in failed if g.mode == "block" and not self.override]
-            self.exceptions = [guard.id for guard in failed if guard not in self.blocked]
+        self.blocked = [g for g in failed if g.mode == "block" and not self.override]
+        self.exceptions = [guard.id for guard in failed if guard not in self.blocked]
         flag = view.policy.flags.get((source, to))
         if flag:
             self.exceptions.append(flag)

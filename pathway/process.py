@@ -11,7 +11,7 @@ returns, the relay publishes from the outbox.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -50,7 +50,9 @@ from schemas.inbound import Event, PolicyAdopted, TimeAdvanced
 log = structlog.get_logger()
 
 Owns = Callable[[str], bool]
+Fill = Callable[[Batch], Awaitable[None]]
 BREATH: Final = 4  # patients folded between two moments in which others get their turn
+READS: Final = 32  # messages read between two of them: the largest take some milliseconds each
 TRIES: Final = 5  # of a batch that shares ids with those of other workers
 OWN: Final = frozenset({TimeAdvanced, PolicyAdopted})  # facts of the program's own making
 
@@ -119,9 +121,10 @@ class Processor:
         `departed` is called when its commit is under way and the next batch may be given.
         """
 
-        def fill(batch: Batch) -> None:
+        async def fill(batch: Batch) -> None:
             now = self.clock()
-            for message in messages:
+            for place, message in enumerate(messages):
+                await _let_others_work(place, READS)
                 self._read(batch, message, now)
             batch.lap("read")
             self._touch(batch)
@@ -136,14 +139,12 @@ class Processor:
     async def append(self, facts: Sequence[Event]) -> Outcome:
         """Journal facts of the program's own making; those of others' patients are left out."""
 
-        def fill(batch: Batch) -> None:
+        async def fill(batch: Batch) -> None:
             batch.accepted = [Accepted(fact) for fact in facts if self._owns(fact.patient)]
 
         return await self._work(fill)
 
-    async def _work(
-        self, fill: Callable[[Batch], None], departed: Callable[[], None] = _nothing
-    ) -> Outcome:
+    async def _work(self, fill: Fill, departed: Callable[[], None] = _nothing) -> Outcome:
         """One batch; again from the start if what it was built on is not so after all.
 
         That is, if another worker journaled one of its ids, or the commit before it failed.
@@ -153,9 +154,9 @@ class Processor:
                 return await self._once(fill, departed)
         return await self._once(fill, departed)
 
-    async def _once(self, fill: Callable[[Batch], None], departed: Callable[[], None]) -> Outcome:
+    async def _once(self, fill: Fill, departed: Callable[[], None]) -> Outcome:
         async with self._turn:
-            fill(batch := await self._open())
+            await fill(batch := await self._open())
             landing = await self._depart(batch)
         departed()
         return await landing
@@ -566,9 +567,9 @@ class Processor:
         return batch.outcome
 
 
-async def _let_others_work(place: int) -> None:
+async def _let_others_work(place: int, every: int = BREATH) -> None:
     """Now and then, so that the commit under way and whoever else is here go on meanwhile."""
-    if place % BREATH == 0:
+    if place % every == 0:
         await asyncio.sleep(0)
 
 

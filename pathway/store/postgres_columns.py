@@ -49,14 +49,19 @@ def asked(keys: Collection[tuple[str | int, ...]]) -> list[object]:
     try:
         return by_column(keys)
     except UnstorableError:
-        return by_column(key for key in keys if not any(SEPARATOR in str(part) for part in key))
+        return by_column(key for key in keys if not any(map(_holds_one, key)))
+
+
+def _holds_one(part: str | int) -> bool:
+    return SEPARATOR in str(part) or NOTHING in str(part)
 
 
 def _joined(values: Sequence[Any]) -> str:
     try:
-        whole = SEPARATOR.join(values)
+        whole, missing = SEPARATOR.join(values), 0
     except TypeError:  # numbers, or a word that is missing
         whole = SEPARATOR.join([NOTHING if each is None else str(each) for each in values])
-    if whole.count(SEPARATOR) != len(values) - 1:
+        missing = values.count(None)
+    if whole.count(SEPARATOR) != len(values) - 1 or whole.count(NOTHING) != missing:
         raise UnstorableError("a word holds a control character")
     return whole

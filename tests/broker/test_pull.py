@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from structlog.testing import capture_logs
 
-from handlers import streams
+from handlers import pull, streams
 from handlers.embedded import EmbeddedNats
 from handlers.intake import Source
 from handlers.pull import Handler, StandingPullSubscriber, acknowledge, subscribe
@@ -134,6 +134,23 @@ async def test_a_flood_keeps_its_order_and_its_batches_are_bounded(
         assert max(map(len, received.batches)) == 64
         assert received.most_at_once == 1
         await all_removed(client, names)
+
+
+async def test_large_messages_come_in_smaller_batches(
+    server: EmbeddedNats,
+    client: Client,
+    names: StreamNames,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pull, "LARGEST", 60)
+    received = Received()
+    await streams.declare(client.jetstream(), names)
+    await publish(client, names, range(100, 1000))
+    async with running(server, names, received, batch_size=64):
+        await eventually(lambda: len(received.numbers) >= 900)
+        assert received.numbers == list(range(100, 1000))
+        assert max(map(len, received.batches)) == 20
 
 
 async def test_stop_finishes_the_batch_in_hand_and_hands_back_the_rest(

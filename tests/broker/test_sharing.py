@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from handlers import keeper, streams
+from handlers import holding, keeper, streams
 from handlers.app import Worker
 from handlers.embedded import EmbeddedNats
 from handlers.intake import Source
@@ -27,7 +29,7 @@ from pathway.shelf import PolicyShelf
 from pathway.store.base import Commit, Order, OutboxRow
 from pathway.store.errors import StoreError
 from pathway.store.open import open_store
-from pathway.store.ownership import WorkerRow
+from pathway.store.ownership import Roster, WorkerRow
 from tests.broker.clinic import CLOCK, Clinic, Eventually, applied, encode, event, new_patient
 from tests.keys import MASTER_TEXT, vault
 from tests.store.servers import Postgres, postgres_server
@@ -125,9 +127,9 @@ async def test_no_message_is_passed_by_while_ownership_changes(
     async with shared.working() as worker:
         await shared.publish(event(patient))
         await shared.done(worker)
-        store, holding, relay = worker.store, worker.holding, worker.relay
+        store, owning, relay = worker.store, worker.holding, worker.relay
         assert relay is not None
-        hold, read_from = store.hold, holding.subscriber.read_from
+        hold, read_from = store.hold, owning.subscriber.read_from
 
         async def say() -> None:
             said.append(said[-1] + 1)
@@ -152,12 +154,60 @@ async def test_no_message_is_passed_by_while_ownership_changes(
                 await say()
 
         monkeypatch.setattr(store, "hold", held)
-        monkeypatch.setattr(holding.subscriber, "read_from", reading)
-        await holding.move(holding.share)
+        monkeypatch.setattr(owning.subscriber, "read_from", reading)
+        await owning.move(owning.share)
         assert said == [1, 2, 3]
         await shared.done(worker)
         heard = [each["data"]["sequence"] for each in shared.of("transition", patient)]
         assert heard == [1, 2, 3]
+
+
+async def test_a_declaration_that_failed_is_made_again(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare, failed = holding.declare, list[int]()
+
+    async def once(*arguments: Any) -> None:  # noqa: ANN401 - as they are
+        if not failed:
+            failed.append(1)
+            raise nats.errors.TimeoutError
+        await declare(*arguments)
+
+    monkeypatch.setattr(holding, "declare", once)
+    patient = new_patient()
+    async with shared.working() as worker:
+        assert failed
+        await shared.publish(event(patient))
+        await shared.done(worker)
+        assert shared.of("transition", patient)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_signs_of_life_go_on_while_a_move_waits(
+    shared: Shared, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have to wait for a long batch; whoever is at work is not dead."""
+    async with shared.working() as worker:
+        ownership = worker.store.ownership
+        assert ownership is not None
+        beat, move, beats = ownership.beat, holding.Holding.move, list[bool]()
+        waiting, go_on = asyncio.Event(), asyncio.Event()
+
+        async def beating(me: WorkerRow) -> Roster:
+            beats.append(waiting.is_set())
+            return await beat(me)
+
+        async def moving(owning: holding.Holding, share: Share) -> None:
+            waiting.set()
+            await go_on.wait()
+            await move(owning, share)
+
+        monkeypatch.setattr(ownership, "beat", beating)
+        monkeypatch.setattr(holding.Holding, "move", moving)
+        worker.holding.whole = False
+        await eventually(lambda: beats.count(True) >= 3)
+        go_on.set()
+        await eventually(lambda: worker.holding.whole)
 
 
 async def test_a_move_that_failed_is_made_again(

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,36 @@ class Slow(SqliteStore):
 def incoming(patient: str, kind: str, number: int) -> Incoming:
     fields = EXAMPLES[f"care.{kind}.v1"] | {"id": f"{patient}-{kind}", "subject": patient}
     return Incoming(json.dumps(fields).encode(), f"care.events.{kind}.{patient}", number)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("url")
+async def test_others_get_their_turn_while_a_batch_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest events take milliseconds each: signs of life must not wait for thousands."""
+    store, turns, seen = Slow(path), [0], list[int]()
+    await store.open()
+    flow = Processor(store, vault(store), PolicyShelf(policy.default()), Terms(), lambda: NOW)
+    await flow.start()
+    read = flow._read
+
+    def reading(*arguments: Any) -> None:  # noqa: ANN401 - as they are
+        seen.append(turns[0])
+        read(*arguments)
+
+    async def turn() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(flow, "_read", reading)
+    other = asyncio.create_task(turn())
+    await flow.take([incoming(f"p{n}", "referral.received", n) for n in range(320)])
+    other.cancel()
+    assert len(seen) == 320
+    assert seen[-1] - seen[0] >= 9
+    await store.close()
 
 
 @pytest.mark.anyio
