@@ -205,8 +205,10 @@ async def test_signs_of_life_go_on_while_a_move_waits(
         monkeypatch.setattr(ownership, "beat", beating)
         monkeypatch.setattr(holding.Holding, "move", moving)
         worker.holding.whole = False
-        await eventually(lambda: beats.count(True) >= 3)
-        go_on.set()
+        try:
+            await eventually(lambda: beats.count(True) >= 3)
+        finally:
+            go_on.set()
         await eventually(lambda: worker.holding.whole)
 
 
