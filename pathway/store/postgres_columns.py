@@ -18,7 +18,7 @@ def column(place: int, kind: str) -> str:
     """The SQL of an array, of a parameter that `by_column` made."""
     if kind == "bytea":
         return array(place, kind)
-    split = f"string_to_array(${place}::text, E'\\x1f', E'\\x1e')"
+    split = f"string_to_array(${place}::text, chr({ord(SEPARATOR)}), chr({ord(NOTHING)}))"
     # One empty word looks like none at all, and none at all is never sent.
     return f"COALESCE(NULLIF({split}, '{{}}'), '{{\"\"}}')::{kind}[]"
 
@@ -31,7 +31,7 @@ def array(place: int, kind: str) -> str:
 def by_column(rows: Iterable[Sequence[object]]) -> list[object]:
     """The columns of some rows, each as the parameter that it travels as.
 
-    Raises UnstorableError if a word holds the separator.
+    Raises UnstorableError if a word holds one of the two characters above.
     """
     return [
         values if type(values[0]) is bytes else _joined(values)
@@ -45,7 +45,7 @@ def arrays(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
 
 
 def asked(keys: Collection[tuple[str | int, ...]]) -> list[object]:
-    """The columns of keys that are looked for; one that holds the separator is stored nowhere."""
+    """The columns of keys that are looked for; one with such a character is stored nowhere."""
     try:
         return by_column(keys)
     except UnstorableError:
