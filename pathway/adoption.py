@@ -6,9 +6,9 @@ effective order; what was said before is not judged again.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from pathway.audit.entry import policy_entry
 from pathway.audit.public import PolicyReference
@@ -60,7 +60,7 @@ def sign_off(order: Order, policy: Policy, commit: Commit) -> None:
     time = commit.recorded_at if said.time is None else said.time
     if time > commit.recorded_at:
         raise RefusedError("time_in_future")
-    signed = replace(order, body=msgspec.json.encode(msgspec.structs.replace(said, time=time)))
+    signed = replace(order, body=msgspec.json.encode(replace(said, time=time)))
     _check(signed, policy)
     only = said.patients[0] if said.patients and len(said.patients) == 1 else None
     entry = policy_entry(

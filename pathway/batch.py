@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pathway.chart import Chart
 from pathway.ledger import Told
 from pathway.sources import Sources
@@ -12,11 +14,10 @@ from pathway.vault import Keys
 from schemas.inbound import Event
 from schemas.instants import DAY
 
-# What is made for every event is not declared frozen: that would double the cost of making one.
+# What is made for every event is a struct: that takes a third as long to make as a dataclass.
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """One message as the broker delivered it."""
 
     raw: bytes
@@ -54,8 +55,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A well-formed event and the message that brought it; no message if it is our own."""
 
     event: Event

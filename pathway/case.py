@@ -1,7 +1,8 @@
 """One patient's case while it is folded: the snapshot, the policy in force, what was said."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pathway.conditions import View
 from pathway.effects import Effect, Ended, Raised, Resolution
@@ -9,8 +10,7 @@ from pathway.policy import Policy
 from pathway.record import Cause, Record, Ref, Snapshot
 
 
-@dataclass(slots=True)
-class Case:
+class Case(msgspec.Struct):
     """What the parts of the fold share.
 
     Attributes:
@@ -26,8 +26,8 @@ class Case:
     policy: Policy
     cause: Cause
     view: View
-    effects: list[Effect] = field(default_factory=list)
-    touched: set[str] = field(default_factory=set)
+    effects: list[Effect] = []
+    touched: set[str] = set()
     reselect: bool = False
 
     @property

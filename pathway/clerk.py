@@ -4,7 +4,8 @@ Orders go through the processor's turn, so that none races with the events of th
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pathway import adoption
 from pathway.adoption import Adopting

@@ -4,9 +4,10 @@ What stays is the log: sealed bytes that nobody opens again, entries that name t
 one that says who erased them and why. It is final: nothing more is accepted of that pseudonym.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from pathway.audit.entry import erasure_entry
 from pathway.effects import stable_id

@@ -31,13 +31,19 @@ def ask(case: Case, questions: Iterable[Question]) -> None:
     """Judge rules in turn, and set the timers for when time alone may change an answer."""
     view, holds, dues = case.view, case.snapshot.holds, case.snapshot.dues
     for rule, rule_id, timer, test, outlook in questions:
-        value, due = (test(view), None) if timer is None else outlook(view)
+        due = None
+        if timer is None:
+            value = test(view)
+        else:
+            value, due = outlook(view)
         if value:
             if rule_id not in holds:
                 _rise(case, rule)
         elif rule_id in holds:
             fall(case, rule_id)
-        if due is not None and timer is not None:
+        if timer is None:
+            continue
+        if due is not None:
             dues[timer] = due
         elif timer in dues:
             del dues[timer]

@@ -7,10 +7,11 @@ told, oldest first. Nothing that was said is ever unsaid silently.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from pathway.contradiction import (
     Note,
@@ -60,9 +61,8 @@ def load_chains(data: bytes) -> Chains:
     return _decode_chains(data)
 
 
-@dataclass(slots=True)
-class Told:
-    """One message, and what it was about. Treat it as frozen.
+class Told(msgspec.Struct, frozen=True):
+    """One message, and what it was about.
 
     Attributes:
         effect: what made us say it; for something withdrawn, what had been said.

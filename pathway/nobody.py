@@ -6,10 +6,10 @@ not grow with the log.
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from pathway.audit.alignment import Alignment
 from pathway.audit.announcement import appended, checkpointed

@@ -1,10 +1,11 @@
 """All that is stored of one patient, as a verification looks at it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from pathway.audit.public import ErasureEntry, EventEntry, ParkedEntry, Public

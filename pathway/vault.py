@@ -8,8 +8,9 @@ nobody opens again.
 import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable
-from dataclasses import replace
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from pathway.audit.errors import AuditError, SealError, UnknownMasterKeyError
 from pathway.audit.sealing import KEY_SIZE, KeyRing, PatientKey

@@ -10,7 +10,7 @@ sequence is in the leaf: its place in the tree is its sequence, given under the 
 import hmac
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -36,7 +36,7 @@ from pathway.audit.tree import leaf_hash
 from schemas.instants import format_again, format_instant
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """An entry as stored: the leaf's bytes and the sealed bytes, empty if nothing is sealed."""
 
     leaf: bytes
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
         return leaf_hash(self.leaf)
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True):
     """A rule that fired or stopped standing, with the inputs that made it so (to be sealed)."""
 
     id: str
@@ -56,7 +56,7 @@ class Judged(NamedTuple):
     inputs: Mapping[str, object]
 
 
-class Subject(NamedTuple):
+class Subject(msgspec.Struct, frozen=True):
     """The event that an entry is about, with the bytes received."""
 
     source: str

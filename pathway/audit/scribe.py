@@ -6,10 +6,11 @@ one entry. The states before and after follow the transitions that were told.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
+
+import msgspec
 
 from pathway.audit.entry import Judged, Subject, event_entry, parked_entry
 from pathway.audit.public import PolicyReference
@@ -29,9 +30,8 @@ from schemas.inbound import (
 )
 
 
-@dataclass(slots=True)
-class Unit:
-    """One patient in one commit. Treat it as frozen.
+class Unit(msgspec.Struct, frozen=True):
+    """One patient in one commit.
 
     Attributes:
         events: new events, in effective order.
@@ -49,13 +49,12 @@ class Unit:
     recorded_at: int
 
 
-@dataclass(slots=True)
-class _Share:
+class _Share(msgspec.Struct):
     """What one event's entry tells."""
 
-    fired: list[Judged] = field(default_factory=list)
-    stopped: list[Judged] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
+    fired: list[Judged] = []
+    stopped: list[Judged] = []
+    messages: list[str] = []
     state: str | None = None
 
 

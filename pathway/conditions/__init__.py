@@ -7,7 +7,7 @@ A condition is a mapping of one such name to its settings; `all` and `any` take 
       - not: {urgent_alert_stands: {}}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final
@@ -31,7 +31,6 @@ from pathway.conditions.base import (
     Outlook,
     Tri,
     View,
-    decided_by,
     earliest,
     is_timed,
 )
@@ -81,7 +80,11 @@ AnyCondition = Annotated[Condition, BeforeValidator(parse)]
 
 
 class _Several(Group):
-    """Common to `all` and `any`."""
+    """Common to `all` and `any`.
+
+    One member with the deciding answer decides; else unknown beats the other answer. `all` is
+    decided by False, `any` by True. Asked more than anything else, it keeps what it asks.
+    """
 
     members: tuple[AnyCondition, ...] = Field(min_length=1)
 
@@ -96,25 +99,41 @@ class _Several(Group):
         return self.members
 
     @cached_property
-    def _timed(self) -> tuple[Condition, ...]:
-        return tuple(member for member in self.members if is_timed(member))
+    def _tests(self) -> tuple[Callable[[View], Tri], ...]:
+        return tuple(member.test for member in self.members)
 
     @cached_property
-    def _untimed(self) -> tuple[Condition, ...]:
-        return tuple(member for member in self.members if not is_timed(member))
+    def _untimed(self) -> tuple[Callable[[View], Tri], ...]:
+        return tuple(member.test for member in self.members if not is_timed(member))
+
+    @cached_property
+    def _timed(self) -> tuple[Callable[[View], Outlook], ...]:
+        return tuple(member.outlook for member in self.members if is_timed(member))
 
     def test(self, view: View) -> Tri:
-        return decided_by(self.deciding, self.members, view)
+        deciding = self.deciding
+        result: Tri = not deciding
+        for test in self._tests:
+            value = test(view)
+            if value is deciding:
+                return deciding
+            if value is None:
+                result = None
+        return result
 
     def outlook(self, view: View) -> Outlook:
         """Where a part that time does not touch decides, time can change nothing: no timer."""
         deciding = self.deciding
-        result = decided_by(deciding, self._untimed, view)
-        if result is deciding:
-            return deciding, None
+        result: Tri = not deciding
+        for test in self._untimed:
+            value = test(view)
+            if value is deciding:
+                return deciding, None
+            if value is None:
+                result = None
         due: int | None = None
-        for member in self._timed:
-            value, at = member.outlook(view)
+        for outlook in self._timed:
+            value, at = outlook(view)
             if at is not None and (due is None or at < due):
                 due = at
             if value is deciding:

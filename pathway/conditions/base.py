@@ -6,9 +6,9 @@ met". A condition that time alone can change also says when: that instant is a t
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from pathway.record import Record, Ref, Snapshot
@@ -25,8 +25,7 @@ Inputs = dict[str, object]
 Outlook = tuple[Tri, int | None]
 
 
-@dataclass(slots=True)
-class View:
+class View(msgspec.Struct):
     """What a condition may look at.
 
     Attributes:
@@ -145,21 +144,6 @@ class Group(Condition):
         yield self
         for member in self.inside():
             yield from member.parts()
-
-
-def decided_by(deciding: bool, members: tuple[Condition, ...], view: View) -> Tri:  # noqa: FBT001 - the value itself
-    """One member with the deciding answer decides; else unknown beats the other answer.
-
-    `all` is decided by False, `any` by True.
-    """
-    result: Tri = not deciding
-    for member in members:
-        value = member.test(view)
-        if value is deciding:
-            return deciding
-        if value is None:
-            result = None
-    return result
 
 
 class Bounds(Condition):

@@ -4,9 +4,10 @@ All instants are integers: microseconds since 1970-01-01T00:00:00Z.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol, TypeVar
+
+import msgspec
 
 from pathway.audit.tree import Tree
 from pathway.partitions import Share
@@ -40,12 +41,11 @@ __all__ = [
 T = TypeVar("T")
 BEFORE_ALL: Final = (-(2**62), "")  # a timer before every other
 
-# Rows are not changed once made, but that a commit gives them their place. Those made for every
-# event are not declared frozen: that would double the cost of making one.
+# Rows are not changed once made, but that a commit gives messages their place. They are structs,
+# which take a third as long to make as dataclasses: every event makes several.
 
 
-@dataclass(slots=True)
-class JournalRow:
+class JournalRow(msgspec.Struct, frozen=True):
     """One accepted event, as it came: the journal is the inbox and the history."""
 
     source: str
@@ -61,16 +61,14 @@ class JournalRow:
     recorded_at: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What tells a duplicate from a conflict: whose event was journaled, and its sealed bytes."""
 
     patient: str
     raw: bytes
 
 
-@dataclass(slots=True)
-class PatientRow:
+class PatientRow(msgspec.Struct, frozen=True):
     """One patient's snapshot: the fold so far, and the heads of the message chains."""
 
     patient: str
@@ -84,8 +82,7 @@ class PatientRow:
     chains: bytes
 
 
-@dataclass(slots=True)
-class LedgerRow:
+class LedgerRow(msgspec.Struct, frozen=True):
     """What was said of one effect."""
 
     patient: str
@@ -100,8 +97,7 @@ class LedgerRow:
     note: str = ""  # what the ledger itself must remember; see pathway/ledger.py
 
 
-@dataclass(slots=True)
-class OutboxRow:
+class OutboxRow(msgspec.Struct):
     """One outbound message, exactly as it is or was published."""
 
     id: str
@@ -114,8 +110,7 @@ class OutboxRow:
     position: int = 0  # given by the store: the order of publishing
 
 
-@dataclass(slots=True, frozen=True)
-class ParkedRow:
+class ParkedRow(msgspec.Struct, frozen=True):
     """A message that could not be accepted, kept with the reason."""
 
     stream_sequence: int
@@ -128,8 +123,7 @@ class ParkedRow:
     recorded_at: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class PolicyRow:
+class PolicyRow(msgspec.Struct, frozen=True):
     """The text of a rule set, kept by digest from the first day."""
 
     digest: str
@@ -138,8 +132,7 @@ class PolicyRow:
     text: str
 
 
-@dataclass(slots=True)
-class AuditRow:
+class AuditRow(msgspec.Struct, frozen=True):
     """One entry of the audit log: the public part, which is the leaf's bytes, and the sealed."""
 
     patient: str | None
@@ -149,16 +142,14 @@ class AuditRow:
     sequence: int = 0  # index of the leaf, from 0; given by the store
 
 
-@dataclass(slots=True, frozen=True)
-class KeyRow:
+class KeyRow(msgspec.Struct, frozen=True):
     """One patient's wrapped key; empty once it was destroyed."""
 
     patient: str
     wrapped: bytes
 
 
-@dataclass(slots=True, frozen=True)
-class CheckpointRow:
+class CheckpointRow(msgspec.Struct, frozen=True):
     """A signed tree head."""
 
     size: int
@@ -166,8 +157,7 @@ class CheckpointRow:
     recorded_at: int
 
 
-@dataclass(slots=True, frozen=True)
-class Vitals:
+class Vitals(msgspec.Struct, frozen=True):
     """How a database is doing; quick to ask, whatever its size.
 
     Attributes:
@@ -189,8 +179,7 @@ class Vitals:
     signed_at: int | None
 
 
-@dataclass(slots=True, frozen=True)
-class Numbers:
+class Numbers(msgspec.Struct, frozen=True):
     """What `log_head` has counted, and what the tables hold, as of one commit.
 
     Rows of journal and outbox are numbered from 1 without a gap, and none is ever deleted.
@@ -227,8 +216,7 @@ class OrderState(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(slots=True, frozen=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """Something that a person told the worker to do, durable until it is done."""
 
     id: str
@@ -254,20 +242,19 @@ class Announcement(Protocol):
         """Make them for the tree with this commit's entries. Pure, and quick."""
 
 
-@dataclass(slots=True)
-class Commit:
+class Commit(msgspec.Struct):
     """Everything one micro-batch changes; written in one transaction or not at all."""
 
     recorded_at: int
-    journal: list[JournalRow] = field(default_factory=list)
-    patients: list[PatientRow] = field(default_factory=list)
-    ledger: list[LedgerRow] = field(default_factory=list)
-    outbox: list[OutboxRow] = field(default_factory=list)
-    parked: list[ParkedRow] = field(default_factory=list)
-    policies: list[PolicyRow] = field(default_factory=list)
-    entries: list[AuditRow] = field(default_factory=list)
-    keys: list[KeyRow] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
+    journal: list[JournalRow] = []
+    patients: list[PatientRow] = []
+    ledger: list[LedgerRow] = []
+    outbox: list[OutboxRow] = []
+    parked: list[ParkedRow] = []
+    policies: list[PolicyRow] = []
+    entries: list[AuditRow] = []
+    keys: list[KeyRow] = []
+    orders: list[Order] = []
     erased: str | None = None
     announcement: Announcement | None = None
 

@@ -7,9 +7,10 @@ again by the first request after it broke.
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import astuple
 from functools import partial
 from typing import Any
+
+from msgspec.structs import astuple
 
 from pathway.partitions import Share
 from pathway.store import postgres_statements as sql

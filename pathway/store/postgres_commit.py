@@ -1,9 +1,10 @@
 """One commit on PostgreSQL: every row of a micro-batch, in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
+
+from msgspec.structs import fields, replace
 
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.partitions import Share

@@ -7,11 +7,12 @@ event, to 51 by COPY through a temporary table and 77 to 99 through SQLAlchemy.
 # ruff: noqa: S608 - what is put into these texts are names from this file and the row classes
 
 from collections.abc import Callable, Sequence
-from dataclasses import Field, fields
 from functools import cache
 from itertools import count
 from re import sub
-from typing import Any, get_args
+from typing import get_args
+
+from msgspec.structs import FieldInfo, fields
 
 from pathway.store.base import (
     AuditRow,
@@ -41,7 +42,7 @@ from pathway.store.statements import (
 TYPES: dict[object, str] = {str: "text", int: "bigint", bytes: "bytea"}
 
 
-def _type(field: "Field[Any]") -> str:
+def _type(field: FieldInfo) -> str:
     kind = (get_args(field.type) or (field.type,))[0]  # of an optional one, what is not None
     return TYPES[kind]
 

@@ -8,10 +8,11 @@ look delays a batch.
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import astuple
 
 from pathway.partitions import Share
 from pathway.store import sqlite_statements as sql

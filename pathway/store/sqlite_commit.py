@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
 from itertools import chain
 from operator import attrgetter
 from typing import Any
+
+from msgspec.structs import fields
 
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.store import sqlite_statements as sql

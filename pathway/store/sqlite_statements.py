@@ -3,10 +3,11 @@
 # ruff: noqa: S608 - what is put into these texts are names from this file and the row classes
 
 from collections.abc import Collection, Iterator
-from dataclasses import fields
 from functools import cache
 from itertools import chain
 from re import sub
+
+from msgspec.structs import fields
 
 from pathway.store.base import (
     AuditRow,

@@ -5,7 +5,9 @@
 
 # ruff: noqa: S608 - what is put into these texts are names from this file and the row classes
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from msgspec.structs import fields
 
 from pathway.store.base import (
     AuditRow,

@@ -7,9 +7,9 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import astuple, replace
 
 import pytest
+from msgspec.structs import astuple, replace
 
 from pathway.audit.tree import Tree, leaf_hash
 from pathway.store.base import (

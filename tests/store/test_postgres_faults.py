@@ -1,12 +1,13 @@
 """What breaks between a worker and PostgreSQL, and what becomes of its commits."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from traceback import format_exception
 
 import pytest
+from msgspec.structs import replace
 
 from pathway.store import postgres_connection
 from pathway.store.base import Commit, OutboxRow
@@ -117,7 +118,7 @@ async def test_a_cancelled_look_leaves_the_store_usable(store: PostgresStore) ->
 @pytest.mark.anyio
 async def test_a_lock_that_is_held_too_long_is_told(database: str) -> None:
     store = PostgresStore(database)
-    store._work = postgres_connection.line(server(database), replace(WORK, lock=0.1))
+    store._work = postgres_connection.line(server(database), dataclasses.replace(WORK, lock=0.1))
     await store.open()
     await store.claim()
     async with admin(database) as other:
@@ -136,7 +137,7 @@ async def test_a_worker_that_hangs_with_the_log_in_its_hand_is_let_go(
     store: PostgresStore, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_connection, "IDLE", 0.2)
-    hung = await connect(server(database), replace(WORK, settings=()))
+    hung = await connect(server(database), dataclasses.replace(WORK, settings=()))
     await hung.execute("BEGIN")
     await hung.execute("UPDATE log_head SET epoch = 99")
     assert await store.claim() == 2
