@@ -88,14 +88,13 @@ async def measure(made: Databases, patients: int, paced: int, rounds: int) -> di
             broker = EmbeddedNats(Path(name), fast=True)
             await broker.start()
             try:
-                found = await one_round(broker.url, made, patients, str(number))
+                speed, work = await one_round(broker.url, made, patients, str(number))
                 for kind in KINDS if paced and last else ():
                     waits[kind] = await latency(broker.url, made.make(kind), f"l{kind}", paced)
             finally:
                 await broker.stop()
-        found[0]["replay"] = replay(patients)
-        rates.append(found[0])
-        cpu.append(found[1])
+        rates.append(speed | {"replay": replay(patients)})
+        cpu.append(work)
     return {"rates": rates, "cpu": cpu, "latency": waits}
 
 

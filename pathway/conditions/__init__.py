@@ -29,8 +29,10 @@ from pathway.conditions.base import (
     Group,
     Inputs,
     Outlook,
+    Test,
     Tri,
     View,
+    decided_by,
     earliest,
     is_timed,
 )
@@ -80,11 +82,7 @@ AnyCondition = Annotated[Condition, BeforeValidator(parse)]
 
 
 class _Several(Group):
-    """Common to `all` and `any`.
-
-    One member with the deciding answer decides; else unknown beats the other answer. `all` is
-    decided by False, `any` by True. Asked more than anything else, it keeps what it asks.
-    """
+    """Common to `all` and `any`. Asked more than anything else, it keeps what it asks."""
 
     members: tuple[AnyCondition, ...] = Field(min_length=1)
 
@@ -99,11 +97,11 @@ class _Several(Group):
         return self.members
 
     @cached_property
-    def _tests(self) -> tuple[Callable[[View], Tri], ...]:
+    def _tests(self) -> tuple[Test, ...]:
         return tuple(member.test for member in self.members)
 
     @cached_property
-    def _untimed(self) -> tuple[Callable[[View], Tri], ...]:
+    def _untimed(self) -> tuple[Test, ...]:
         return tuple(member.test for member in self.members if not is_timed(member))
 
     @cached_property
@@ -111,26 +109,14 @@ class _Several(Group):
         return tuple(member.outlook for member in self.members if is_timed(member))
 
     def test(self, view: View) -> Tri:
-        deciding = self.deciding
-        result: Tri = not deciding
-        for test in self._tests:
-            value = test(view)
-            if value is deciding:
-                return deciding
-            if value is None:
-                result = None
-        return result
+        return decided_by(self.deciding, self._tests, view)
 
     def outlook(self, view: View) -> Outlook:
         """Where a part that time does not touch decides, time can change nothing: no timer."""
         deciding = self.deciding
-        result: Tri = not deciding
-        for test in self._untimed:
-            value = test(view)
-            if value is deciding:
-                return deciding, None
-            if value is None:
-                result = None
+        result = decided_by(deciding, self._untimed, view)
+        if result is deciding:
+            return deciding, None
         due: int | None = None
         for outlook in self._timed:
             value, at = outlook(view)

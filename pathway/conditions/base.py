@@ -5,7 +5,7 @@ met". A condition that time alone can change also says when: that instant is a t
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import msgspec
@@ -46,6 +46,9 @@ class View(msgspec.Struct):
     def now(self) -> int:
         """The instant itself; what is so many days old at most is counted back from here."""
         return self.clock if self.fact is None else self.fact.time
+
+
+Test = Callable[[View], Tri]
 
 
 class Condition(BaseModel):
@@ -144,6 +147,21 @@ class Group(Condition):
         yield self
         for member in self.inside():
             yield from member.parts()
+
+
+def decided_by(deciding: bool, tests: tuple[Test, ...], view: View) -> Tri:  # noqa: FBT001 - the value itself
+    """One part with the deciding answer decides; else unknown beats the other answer.
+
+    `all` is decided by False, `any` by True.
+    """
+    result: Tri = not deciding
+    for test in tests:
+        value = test(view)
+        if value is deciding:
+            return deciding
+        if value is None:
+            result = None
+    return result
 
 
 class Bounds(Condition):
