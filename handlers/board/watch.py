@@ -41,6 +41,7 @@ class LogWatch:
         self._clock = clock
         self._times = times
         self._tree = Tree()
+        self._held = 0  # entries that were found to be those of a head
         self._fault = ""
         self._signed: tuple[CheckpointRow, Checkpoint] | None = None
 
@@ -49,10 +50,10 @@ class LogWatch:
         """What was found so far; None before the first look."""
         if self._fault:
             return Checked(self._clock(), self._fault, good=False)
-        if not self._tree.size:
+        if not self._held:
             return None
         return Checked(
-            self._clock(), f"{self._tree.size:,} entries are those of the log's head", good=True
+            self._clock(), f"{self._held:,} entries are those of the log's head", good=True
         )
 
     @property
@@ -91,6 +92,7 @@ class LogWatch:
         await self._grow(head.size)
         if self._tree != head:
             self._fault = "the head is not that of the entries"
+        self._held = head.size
 
     def _believes(self, row: CheckpointRow) -> bool:
         if self._key is None:

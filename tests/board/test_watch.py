@@ -1,5 +1,6 @@
 """The log as the board watches it: what is altered shows, what holds is proven."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -84,7 +85,11 @@ async def test_tampering_shows(store: Store, database: Path, tampering: str, fau
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(tampering)
     watching = watch(store)
-    await watching.step()
+    looking = asyncio.create_task(watching.step())
+    while not looking.done():
+        assert watching.holds is not True, "nothing is good before it was looked at"
+        await asyncio.sleep(0)
+    await looking
     assert watching.verified is not None
     assert watching.verified.good is False
     assert watching.verified.text.startswith(fault)
