@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pathway.chart import Chart
+from pathway.chart import Advance, Chart
 from pathway.ledger import Told
 from pathway.sources import Sources
 from pathway.store.base import Commit, OutboxRow, ParkedRow
@@ -72,6 +72,7 @@ class Batch:
     duplicates: list[Accepted] = field(default_factory=list)
     parked: list[ParkedRow] = field(default_factory=list)
     charts: dict[str, Chart] = field(default_factory=dict)
+    advances: dict[str, Advance] = field(default_factory=dict)
     keys: Keys = field(default_factory=dict)
     lapped: float = field(default_factory=time.perf_counter)
 

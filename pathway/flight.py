@@ -57,9 +57,30 @@ class Flight:
         """Those of the (patient, identity) pairs that the batch journals."""
         return {each for each in keys if each in self._identities}
 
+    def journals(self, patients: Collection[str]) -> dict[str, list[JournalRow]]:
+        """Rows that the batch journals of these patients, by patient."""
+        rows: dict[str, list[JournalRow]] = {patient: [] for patient in patients}
+        for row in self.batch.commit.journal if rows else ():
+            if row.patient in rows:
+                rows[row.patient].append(row)
+        return rows
+
     def ledger(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LedgerRow]:
         """Ledger rows that the batch writes, for (patient, effect key) pairs."""
         return {each: self._ledger[each] for each in keys if each in self._ledger}
+
+    def ledgers(self, patients: Collection[str]) -> dict[tuple[str, str], LedgerRow]:
+        """Ledger rows of these patients that the batch writes, by (patient, effect key)."""
+        wanted = set(patients)
+        return {each: row for each, row in self._ledger.items() if row.patient in wanted}
+
+    def told(self, ids: Collection[str]) -> set[str]:
+        """Those of the outbound message ids that the batch puts into the outbox."""
+        return {row.id for row in self.batch.commit.outbox}.intersection(ids)
+
+    def parked(self) -> set[int]:
+        """The numbers of messages that the batch parks."""
+        return {row.stream_sequence for row in self.batch.commit.parked}
 
     def take_charts(self, patients: Collection[str]) -> dict[str, Chart]:
         """Hand over those of the patients' charts for good: whoever folds on one changes it."""

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from pathway.audit import scribe
 from pathway.audit.announcement import Appended
 from pathway.audit.errors import AuditError, SealError
+from pathway.audit.sealing import PatientKey
 from pathway.batch import Accepted, Batch, Incoming, Outcome, Terms
 from pathway.chart import Advance, Chart, advance, can_extend, speak
 from pathway.flight import EarlierFailedError, Flight
@@ -38,7 +39,7 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     Store,
-    StoreError,
+    in_chunks,
 )
 from pathway.store.errors import ConflictError
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
@@ -51,6 +52,7 @@ log = structlog.get_logger()
 
 Owns = Callable[[str], bool]
 Fill = Callable[[Batch], Awaitable[None]]
+HISTORIES: Final = 32  # patients whose whole journals are in memory at once, to be folded anew
 BREATH: Final = 4  # patients folded between two moments in which others get their turn
 READS: Final = 32  # messages read between two of them: the largest take some milliseconds each
 TRIES: Final = 5  # of a batch that shares ids with those of other workers
@@ -365,23 +367,10 @@ class Processor:
         A patient for whom that fails is left out and delivered again; everybody else goes on.
         """
         groups = batch.by_patient()
-        wanted = {(key, event.identity) for key, events in groups.items() for event in events}
-        on_the_way = self._flight.identities(wanted) if self._flight else set()
-        known = await self.store.identities(wanted) | on_the_way
-        advances: dict[str, Advance] = {}
-        before: dict[str, str | None] = {}
-        for place, (key, events) in enumerate(groups.items()):
-            await _let_others_work(place)
-            try:
-                before[key] = batch.charts[key].snapshot.record.state
-                advances[key] = await self._advance(batch.charts[key], events, known)
-            except StoreError:
-                raise
-            except Exception:
-                log.exception("fold_failed", code="fold_failed", patient=key)
-                self._leave_out(batch, key)
-        rows = await self._ledger_rows(advances)
-        for place, (key, advanced) in enumerate(advances.items()):
+        before = {key: batch.charts[key].snapshot.record.state for key in groups}
+        await self._fold(batch, groups)
+        rows = await self._ledger_rows(batch.advances)
+        for place, (key, advanced) in enumerate(batch.advances.items()):
             await _let_others_work(place)
             try:
                 speech = self._speak(batch, batch.charts[key], advanced, rows[key])
@@ -398,31 +387,52 @@ class Processor:
                 batch.commit.entries += entries
         self._journal(batch)
 
-    async def _advance(
-        self, chart: Chart, events: list[Event], known: set[tuple[str, str]]
-    ) -> Advance:
-        history = None
-        if not can_extend(chart, events, known):
-            await self._land()
-            rows = await self.vault.journal(chart.patient)
-            history = [inbound.reread(row.raw) for row in rows]
-        return advance(self.shelf.by_digest, chart, events, history)
+    async def _fold(self, batch: Batch, groups: dict[str, list[Event]]) -> None:
+        """Go on from what was folded or, where an event comes late, fold everything anew."""
+        wanted = {(key, event.identity) for key, events in groups.items() for event in events}
+        on_the_way = self._flight.identities(wanted) if self._flight else set()
+        known = await self.store.identities(wanted) | on_the_way
+        anew: list[str] = []
+        for place, (key, events) in enumerate(groups.items()):
+            await _let_others_work(place)
+            if can_extend(batch.charts[key], events, known):
+                self._advance(batch, key, events)
+            else:
+                anew.append(key)
+        on_their_way = self._flight.journals(anew) if self._flight else {}
+        for some in in_chunks(anew, HISTORIES):
+            for key, rows in (await self.store.journals(some)).items():
+                await _let_others_work(0)
+                self._advance(batch, key, groups[key], rows + on_their_way.get(key, []))
+
+    def _advance(
+        self, batch: Batch, key: str, events: list[Event], rows: list[JournalRow] | None = None
+    ) -> None:
+        """Fold a patient's new events; everything anew, if the journal's rows are given."""
+        chart = batch.charts[key]
+        try:
+            history = None if rows is None else _history(batch.keys[key], rows)
+            batch.advances[key] = advance(self.shelf.by_digest, chart, events, history)
+        except Exception:
+            log.exception("fold_failed", code="fold_failed", patient=key)
+            self._leave_out(batch, key)
 
     async def _ledger_rows(self, advances: dict[str, Advance]) -> dict[str, dict[str, LedgerRow]]:
-        rows: dict[str, dict[str, LedgerRow]] = {key: {} for key in advances}
+        anew = [patient for patient, advanced in advances.items() if advanced.truth is not None]
         wanted = [
             (patient, key)
             for patient, advanced in advances.items()
             if advanced.truth is None
             for key in advanced.effect_keys()
         ]
-        on_the_way = self._flight.ledger(wanted) if self._flight else {}
+        on_the_way = (
+            self._flight.ledger(wanted) | self._flight.ledgers(anew) if self._flight else {}
+        )
         found = await self.store.ledger(wanted) if wanted else {}
+        rows: dict[str, dict[str, LedgerRow]] = {key: {} for key in advances}
+        rows |= await self.store.ledgers(anew) if anew else {}
         for (patient, key), row in (found | on_the_way).items():
             rows[patient][key] = row
-        for patient, advanced in advances.items():
-            if advanced.truth is not None:
-                rows[patient] = await self.store.ledger_of(patient)
         return rows
 
     def _speak(
@@ -513,8 +523,9 @@ class Processor:
             receipts += make.of(batch.duplicates, "duplicate") + make.of(batch.accepted, "applied")
         known: set[str] = set()
         if receipts:
-            await self._land()
-            known = await self.store.told([each.id for each in receipts])
+            ids = [each.id for each in receipts]
+            on_the_way = self._flight.told(ids) if self._flight else set()
+            known = await self.store.told(ids) | on_the_way
         commit.outbox += [each for each in receipts if each.id not in known]
         new = [(row, receipt) for row, receipt in parked if receipt.id not in known]
         commit.parked += await self._numbered([row for row, _ in new])
@@ -529,7 +540,8 @@ class Processor:
         That is its place in the stream, unless another message has it already: a stream that
         was made anew counts from 1 again, and nothing may be lost by that.
         """
-        taken = await self.store.parked_at([row.stream_sequence for row in rows])
+        taken = self._flight.parked() if self._flight else set()
+        taken |= await self.store.parked_at([row.stream_sequence for row in rows])
         numbered = []
         for row in rows:
             number = row.stream_sequence
@@ -579,6 +591,15 @@ def _everybody(_: str) -> bool:
 
 def _nobody(_: str) -> bool:
     return False
+
+
+def _history(key: PatientKey, rows: Iterable[JournalRow]) -> list[Event]:
+    """The events of journal rows, some of which stand twice: a commit landed while they were read.
+
+    Raises SealError.
+    """
+    once = {(row.source, row.id): row for row in rows}
+    return [inbound.reread(key.open(row.raw, *name)) for name, row in once.items()]
 
 
 def _emptied(row: ParkedRow) -> ParkedRow:

@@ -306,11 +306,17 @@ class Store(Protocol):
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows, in the order of commit, then of writing."""
 
+    async def journals(self, patients: Collection[str]) -> dict[str, list[JournalRow]]:
+        """Journal rows of each patient, in that order."""
+
     async def ledger(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LedgerRow]:
         """Ledger rows for (patient, effect key) pairs."""
 
     async def ledger_of(self, patient: str) -> dict[str, LedgerRow]:
         """One patient's whole ledger, by effect key."""
+
+    async def ledgers(self, patients: Collection[str]) -> dict[str, dict[str, LedgerRow]]:
+        """The whole ledger of each patient, by effect key."""
 
     async def commit(self, commit: Commit) -> tuple[int, int, list[OutboxRow]]:
         """Write it all, fsynced, in one transaction.

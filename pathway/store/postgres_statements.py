@@ -143,5 +143,5 @@ def find(lookup: Lookup) -> str:
     columns = ", ".join(column(place, lookup.type) for place in range(1, len(lookup.key) + 1))
     return (
         f"SELECT {lookup.found} FROM unnest({columns}) AS asked ({lookup.asked}) "
-        f"JOIN {lookup.table} ON {lookup.match}"
+        f"JOIN {lookup.table} ON {lookup.match}{lookup.sorted}"
     )

@@ -79,7 +79,15 @@ class SqlStore(Store):
 
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows, in the order of commit, then of writing."""
-        return [JournalRow(*row) for row in await self._work.fetch(sql.JOURNAL, patient)]
+        return (await self.journals([patient]))[patient]
+
+    async def journals(self, patients: Collection[str]) -> dict[str, list[JournalRow]]:
+        """Journal rows of each patient, in that order."""
+        found: dict[str, list[JournalRow]] = {patient: [] for patient in patients}
+        for row in await self._find(sql.JOURNALS, [(each,) for each in patients]):
+            journaled = JournalRow(*row)
+            found[journaled.patient].append(journaled)
+        return found
 
     async def ledger(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LedgerRow]:
         """Ledger rows for (patient, effect key) pairs."""
@@ -88,8 +96,15 @@ class SqlStore(Store):
 
     async def ledger_of(self, patient: str) -> dict[str, LedgerRow]:
         """One patient's whole ledger, by effect key."""
-        rows = await self._work.fetch(sql.LEDGER_OF, patient)
-        return {row[1]: LedgerRow(*row) for row in rows}
+        return (await self.ledgers([patient]))[patient]
+
+    async def ledgers(self, patients: Collection[str]) -> dict[str, dict[str, LedgerRow]]:
+        """The whole ledger of each patient, by effect key."""
+        found: dict[str, dict[str, LedgerRow]] = {patient: {} for patient in patients}
+        for row in await self._find(sql.LEDGERS, [(each,) for each in patients]):
+            said = LedgerRow(*row)
+            found[said.patient][said.key] = said
+        return found
 
     async def last_recorded_at(self) -> int:
         """The greatest `recorded_at` of all commits, 0 if none; see `Store`."""

@@ -108,4 +108,5 @@ def _lookup(lookup: Lookup, size: int) -> str:
     return (
         f"WITH asked ({lookup.asked}) AS (VALUES {', '.join([marks] * size)}) "
         f"SELECT {lookup.found} FROM asked CROSS JOIN {lookup.table} ON {lookup.match}"
+        f"{lookup.sorted}"
     )

@@ -61,8 +61,6 @@ def erasures(nothing: str, parked: str) -> tuple[str, ...]:
 
 
 LAST_RECORDED_AT = "SELECT recorded_at FROM log_head WHERE id = 1"
-JOURNAL = f"SELECT {columns(JournalRow)} FROM journal WHERE patient = ? ORDER BY seq"
-LEDGER_OF = f"SELECT {columns(LedgerRow)} FROM ledger WHERE patient = ? ORDER BY key"
 TREE = "SELECT tree_size, tree FROM log_head WHERE id = 1"
 ENTRIES = f"""SELECT {columns(AuditRow)} FROM audit
     WHERE sequence >= ? AND sequence < ? ORDER BY sequence LIMIT ?"""
@@ -157,13 +155,19 @@ class Lookup:
     """Find rows by many keys at once; each database has its own fastest way.
 
     `found` is the column list, `key` the columns that must be equal to those asked for, all of one
-    `type`.
+    `type`. `order` is a column; without one, rows come in any order.
     """
 
     found: str
     table: str
     key: tuple[str, ...]
     type: str = "text"
+    order: str = ""
+
+    @property
+    def sorted(self) -> str:
+        """The end of the statement."""
+        return f" ORDER BY {self.order}" if self.order else ""
 
     @property
     def asked(self) -> str:
@@ -182,6 +186,8 @@ KNOWN = Lookup("source, id, patient, raw", "journal", ("source", "id"))
 PATIENTS = Lookup(columns(PatientRow), "patients", ("patient",))
 IDENTITIES = Lookup("DISTINCT patient, identity", "journal", ("patient", "identity"))
 LEDGER = Lookup(columns(LedgerRow), "ledger", ("patient", "key"))
+JOURNALS = Lookup(columns(JournalRow), "journal", ("patient",), order="seq")
+LEDGERS = Lookup(columns(LedgerRow), "ledger", ("patient",))
 KEYS = Lookup("patient_keys.patient, wrapped", "patient_keys", ("patient",))
 TOLD = Lookup("outbox.id", "outbox", ("id",))
 PARKED_AT = Lookup("stream_sequence", "parked", ("stream_sequence",), "bigint")

@@ -50,8 +50,12 @@ class Result:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Ours without any setting of the developer's own."""
+    """Ours without any setting of the developer's own, and with the speed of an installed command.
+
+    Told not to keep what it compiles, Python needs half as long again to start.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("PATHWAY_")}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
     return own | dict(more or {})
 
 

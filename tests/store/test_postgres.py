@@ -14,11 +14,11 @@ from pathway.store.postgres_statements import MARK, find, numbered
 from pathway.store.statements import (
     DUE,
     IDENTITIES,
-    JOURNAL,
+    JOURNALS,
     KNOWN,
     LAST_RECORDED_AT,
     LEDGER,
-    LEDGER_OF,
+    LEDGERS,
     NEXT_DUE,
     PATIENTS,
     TOLD,
@@ -74,16 +74,18 @@ async def test_a_server_that_never_syncs_is_refused(database: str, postgres: Pos
 async def test_every_hot_statement_uses_an_index(database: str) -> None:
     """Also in an empty database, where reading all of a table looks cheaper."""
     connection = await connect(server(database), WORK)
-    lookups = [find(lookup) for lookup in (KNOWN, PATIENTS, IDENTITIES, LEDGER, TOLD)]
-    shared = (DUE, NEXT_DUE, UNPUBLISHED, JOURNAL, LEDGER_OF, LAST_RECORDED_AT)
+    asked = (KNOWN, PATIENTS, IDENTITIES, JOURNALS, LEDGER, LEDGERS, TOLD)
+    lookups = [find(lookup) for lookup in asked]
+    shared = (DUE, NEXT_DUE, UNPUBLISHED, LAST_RECORDED_AT)
     for text in (*lookups, *map(numbered, shared), MARK):
         await connection.execute(f"PREPARE hot AS {text}")
         nulls = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d)", text)), default=0))
-        asked = f"EXPLAIN EXECUTE hot ({nulls})" if nulls else "EXPLAIN EXECUTE hot"
-        lines = [row[0] for row in await connection.fetch(asked)]
+        explain = f"EXPLAIN EXECUTE hot ({nulls})" if nulls else "EXPLAIN EXECUTE hot"
+        lines = [row[0] for row in await connection.fetch(explain)]
         await connection.execute("DEALLOCATE hot")
         assert any("Index" in line for line in lines), (text, lines)
         assert not any("Seq Scan" in line for line in lines), (text, lines)
+        assert text not in lookups or any("Index Cond" in line for line in lines), (text, lines)
     await connection.close()
 
 
