@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 STREAM = "events"  # FastStream wants a name; each source says which stream it is in
-FIRST_DELAY, LAST_DELAY = 1.0, 10.0  # seconds; well below ack_wait, or the queue would expire
+FIRST_DELAY, LAST_DELAY = 0.25, 10.0  # seconds; well below ack_wait, or the queue would expire
 
 IN_HAND = 2  # batches at once: one is committed, one prepared
 # Bytes of a batch's messages: what it takes of memory and time goes by them. As many events as a
