@@ -9,7 +9,7 @@ import msgspec
 from pathway.chart import Advance, Chart
 from pathway.ledger import Told
 from pathway.sources import Sources
-from pathway.store.base import Commit, OutboxRow, ParkedRow
+from pathway.store.base import Commit, Found, OutboxRow, ParkedRow
 from pathway.vault import Keys
 from schemas.inbound import Event
 from schemas.instants import DAY
@@ -74,6 +74,7 @@ class Batch:
     charts: dict[str, Chart] = field(default_factory=dict)
     advances: dict[str, Advance] = field(default_factory=dict)
     keys: Keys = field(default_factory=dict)
+    found: Found = field(default_factory=Found)
     lapped: float = field(default_factory=time.perf_counter)
 
     def lap(self, step: str) -> None:

@@ -1,6 +1,6 @@
 """THE FLOW: one micro-batch from the broker's bytes to one durable commit.
 
-    read -> unlock -> dedupe -> load -> fold -> ledger -> audit -> commit
+    read -> look -> unlock -> dedupe -> load -> fold -> ledger -> audit -> commit
 
 While one batch is being committed, the next one is read and folded (see `pathway/flight.py`).
 Whatever arrives is either journaled, recognized as a duplicate, or parked with a reason.
@@ -38,6 +38,7 @@ from pathway.store.base import (
     OutboxRow,
     ParkedRow,
     PatientRow,
+    Sought,
     Store,
     in_chunks,
 )
@@ -201,9 +202,10 @@ class Processor:
 
     async def _depart(self, batch: Batch) -> "asyncio.Task[Outcome]":
         """Everything up to the commit, which is begun when the one before it is durable."""
-        await self._unlock(batch)
-        await self._dedupe(batch)
-        await self._load(batch)
+        await self._look(batch)
+        self._unlock(batch)
+        self._dedupe(batch)
+        self._load(batch)
         batch.lap("load")
         await self._fold_and_speak(batch)
         await self._receipts(batch)
@@ -262,38 +264,57 @@ class Processor:
             )
         )
 
+    # -- look ------------------------------------------------------------------------------------
+
+    async def _look(self, batch: Batch) -> None:
+        """Keys and charts from memory; the others, and what is journaled, from the database."""
+        events = [each.event for each in batch.accepted]
+        patients = {event.patient for event in events}
+        ids = {(event.source, event.id) for event in events}
+        identities = {(event.patient, event.identity) for event in events}
+        if self._flight is not None:
+            batch.keys = self._flight.keys(patients)
+            batch.charts = self._flight.take_charts(patients)
+        batch.keys |= self.vault.held(patients - batch.keys.keys())
+        # Out of memory before anything is awaited: the commit under way may push them out of it.
+        held = [key for key in patients - batch.charts.keys() if key in self._charts]
+        batch.charts |= {key: self._charts.pop(key) for key in held}
+        concerned = patients.union(*map(named_by, batch.parked))
+        batch.found = found = await self.store.look(
+            Sought(ids, identities, concerned - batch.keys.keys(), patients - batch.charts.keys())
+        )
+        if self._flight is not None:
+            found.known |= self._flight.known(ids)
+            found.identities |= self._flight.identities(identities)
+
     # -- unlock ----------------------------------------------------------------------------------
 
-    async def _unlock(self, batch: Batch) -> None:
-        """Keys from memory or the database."""
-        patients = {each.event.patient for each in batch.accepted}
-        batch.keys = self._flight.keys(patients) if self._flight else {}
-        found, broken = await self.vault.sift(patients - batch.keys.keys())
-        batch.keys |= found
+    def _unlock(self, batch: Batch) -> None:
+        """Keys of patients are unwrapped; what comes of those erased is refused."""
+        keys, broken = self.vault.unwrap(batch.found.keys)
+        batch.keys |= keys
         for patient, error in broken.items():
             self._unreadable(batch, patient, "key", error)
-        parked = [(row, named_by(row)) for row in batch.parked]
-        unknown = patients.union(*(named for _, named in parked)) - batch.keys.keys()
-        erased = await self.vault.erased(unknown)
-        batch.parked = [_emptied(row) if named & erased else row for row, named in parked]
-        self._refuse(batch, erased)
+        erased = {patient for patient, wrapped in batch.found.keys.items() if not wrapped}
+        if erased:
+            batch.parked = [
+                _emptied(row) if named_by(row) & erased else row for row in batch.parked
+            ]
+            self._refuse(batch, erased)
 
     def _refuse(self, batch: Batch, erased: set[str]) -> None:
         """Erasure is final: what still comes of such a patient is parked without its payload."""
-        for each in batch.accepted if erased else ():
+        for each in batch.accepted:
             if each.event.patient in erased and each.message is not None:
                 final = _refused(each.event, Reason.PATIENT_ERASED, "subject: erased")
                 self._park(batch, replace(each.message, raw=b""), final)
-        if erased:
-            batch.accepted = [a for a in batch.accepted if a.event.patient not in erased]
+        batch.accepted = [a for a in batch.accepted if a.event.patient not in erased]
 
     # -- dedupe ----------------------------------------------------------------------------------
 
-    async def _dedupe(self, batch: Batch) -> None:
+    def _dedupe(self, batch: Batch) -> None:
         """The journal remembers every id for ever. First accepted wins."""
-        ids = {(each.event.source, each.event.id) for each in batch.accepted}
-        on_the_way = self._flight.known(ids) if self._flight else {}
-        journaled = await self.store.known(ids) | on_the_way
+        journaled = batch.found.known
         first: dict[tuple[str, str], Event] = {}
         accepted, batch.accepted = batch.accepted, []
         unreadable: dict[str, SealError] = {}
@@ -332,23 +353,16 @@ class Processor:
 
     # -- load ------------------------------------------------------------------------------------
 
-    async def _load(self, batch: Batch) -> None:
-        """Charts from memory or the database; for who is new, a chart and a key."""
+    def _load(self, batch: Batch) -> None:
+        """Charts of those whom memory did not have; for who is new, a chart and a key."""
         keys = {each.event.patient for each in batch.accepted}
         for key in keys - batch.keys.keys():
             batch.keys[key], row = self.vault.make(key)
             batch.commit.keys.append(row)
-        if self._flight is not None:
-            batch.charts = self._flight.take_charts(keys)
-        # Out of memory before anything is awaited: the commit under way may push them out of it.
-        held = [key for key in keys - batch.charts.keys() if key in self._charts]
-        batch.charts |= {key: self._charts.pop(key) for key in held}
-        missing = keys - batch.charts.keys()
-        rows = await self.store.patients(missing) if missing else {}
         made = {row.patient for row in batch.commit.keys}
-        for key in missing:
+        for key in keys - batch.charts.keys():
             try:
-                batch.charts[key] = self._chart(batch, key, rows.get(key), made)
+                batch.charts[key] = self._chart(batch, key, batch.found.patients.get(key), made)
             except SealError as error:
                 self._unreadable(batch, key, "snapshot", error)
 
@@ -389,13 +403,10 @@ class Processor:
 
     async def _fold(self, batch: Batch, groups: dict[str, list[Event]]) -> None:
         """Go on from what was folded or, where an event comes late, fold everything anew."""
-        wanted = {(key, event.identity) for key, events in groups.items() for event in events}
-        on_the_way = self._flight.identities(wanted) if self._flight else set()
-        known = await self.store.identities(wanted) | on_the_way
         anew: list[str] = []
         for place, (key, events) in enumerate(groups.items()):
             await _let_others_work(place)
-            if can_extend(batch.charts[key], events, known):
+            if can_extend(batch.charts[key], events, batch.found.identities):
                 self._advance(batch, key, events)
             else:
                 anew.append(key)

@@ -7,7 +7,7 @@ nobody opens again.
 
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -53,25 +53,29 @@ class Vault:
             UnknownMasterKeyError: the master key is not the one that wrapped them.
             SealError: a wrapped key was altered.
         """
-        found, broken = await self.sift(patients)
+        wanted = set(patients)
+        found = self.held(wanted)
+        missing = wanted - found.keys()
+        more, broken = self.unwrap(await self._store.keys(missing) if missing else {})
         for error in broken.values():
             raise error
-        return found
+        return found | more
 
-    async def sift(self, patients: Iterable[str]) -> tuple[Keys, dict[str, AuditError]]:
-        """Like `find`, but what is wrong with one patient's key does not hide the others'."""
-        wanted = set(patients)
-        found = {key: self._keys[key] for key in wanted & self._keys.keys()}
-        missing = wanted - found.keys()
+    def held(self, patients: Collection[str]) -> Keys:
+        """Keys of those of the patients whose key is in memory."""
+        return {patient: self._keys[patient] for patient in patients if patient in self._keys}
+
+    def unwrap(self, rows: Mapping[str, bytes]) -> tuple[Keys, dict[str, AuditError]]:
+        """Keys out of wrapped ones, by patient, and for whom that fails; those erased have none."""
+        found: Keys = {}
         broken: dict[str, AuditError] = {}
-        if missing:
-            for patient, wrapped in (await self._store.keys(missing)).items():
-                try:
-                    if wrapped:
-                        found[patient] = self._ring.unwrap(wrapped, patient)
-                except (SealError, UnknownMasterKeyError) as error:
-                    broken[patient] = error
-            self.keep(found)
+        for patient, wrapped in rows.items():
+            try:
+                if wrapped:
+                    found[patient] = self._ring.unwrap(wrapped, patient)
+            except (SealError, UnknownMasterKeyError) as error:
+                broken[patient] = error
+        self.keep(found)
         return found, broken
 
     async def check(self, rows: AsyncIterator[KeyRow]) -> None:

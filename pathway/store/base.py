@@ -19,6 +19,7 @@ __all__ = [
     "AuditRow",
     "CheckpointRow",
     "Commit",
+    "Found",
     "JournalRow",
     "KeyRow",
     "Known",
@@ -30,6 +31,7 @@ __all__ = [
     "ParkedRow",
     "PatientRow",
     "PolicyRow",
+    "Sought",
     "StaleOwnerError",
     "Store",
     "StoreError",
@@ -66,6 +68,38 @@ class Known(msgspec.Struct, frozen=True):
 
     patient: str
     raw: bytes
+
+
+class Sought(msgspec.Struct, frozen=True):
+    """What a batch needs to know from the database.
+
+    Attributes:
+        ids: (source, id) of events.
+        identities: (patient, identity) of events.
+        keys: patients whose keys are not in memory.
+        patients: those whose snapshots are not.
+    """
+
+    ids: Collection[tuple[str, str]] = ()
+    identities: Collection[tuple[str, str]] = ()
+    keys: Collection[str] = ()
+    patients: Collection[str] = ()
+
+
+class Found(msgspec.Struct):
+    """What the database has of it: what is not there is left out.
+
+    Attributes:
+        known: the ids journaled already.
+        identities: those that the journal holds already.
+        keys: wrapped keys by patient; empty if they were erased.
+        patients: snapshots by patient.
+    """
+
+    known: dict[tuple[str, str], Known] = {}
+    identities: set[tuple[str, str]] = set()
+    keys: dict[str, bytes] = {}
+    patients: dict[str, "PatientRow"] = {}
 
 
 class PatientRow(msgspec.Struct, frozen=True):
@@ -288,6 +322,9 @@ class Store(Protocol):
 
     # -- the hot path, in the order in which a batch needs it --------------------------------
 
+    async def look(self, sought: Sought) -> Found:
+        """All that a batch needs to know before it is folded, in one exchange if that can be."""
+
     async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
         """Those of the (source, id) pairs that are journaled already."""
 
@@ -299,9 +336,6 @@ class Store(Protocol):
 
     async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
         """Snapshots by patient."""
-
-    async def identities(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of the (patient, identity) pairs that the journal holds already."""
 
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows, in the order of commit, then of writing."""

@@ -39,8 +39,7 @@ from pathway.store.postgres_connection import (
 )
 from pathway.store.postgres_ownership import PostgresOwnership, read
 from pathway.store.postgres_scrub import clear_log, rewrite
-from pathway.store.sql import SqlStore
-from pathway.store.statements import Lookup
+from pathway.store.sql import Question, SqlStore
 
 
 class PostgresStore(SqlStore):
@@ -164,12 +163,10 @@ class PostgresStore(SqlStore):
         """Delete parked messages; returns how many there were."""
         return len(await self._work.fetch(sql.DISCARD_PARKED, sorted(stream_sequences)))
 
-    async def _find(self, lookup: Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
-        if not (keys and (columns := asked(keys))):
-            return []
-        text = sql.find(lookup)
+    async def _find_all(self, questions: Sequence[Question]) -> list[list[Any]]:
+        asking = [(sql.find(lookup), asked(keys) if keys else []) for lookup, keys in questions]
 
-        def find(connection: Connection) -> Any:  # noqa: ANN401 - asyncpg's own type
-            return connection.fetch(text, *columns)
+        async def find(connection: Connection) -> list[list[Any]]:
+            return [await connection.fetch(text, *keys) if keys else [] for text, keys in asking]
 
-        return list(await self._lookups.run(find))
+        return await self._lookups.run(find)

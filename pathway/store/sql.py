@@ -1,7 +1,7 @@
 """What reads the same on every SQL database: all of a store but opening, claiming and writing."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from pathway.audit.tree import HASH_SIZE, Tree
@@ -10,6 +10,7 @@ from pathway.store.base import (
     BEFORE_ALL,
     AuditRow,
     CheckpointRow,
+    Found,
     JournalRow,
     KeyRow,
     Known,
@@ -20,6 +21,7 @@ from pathway.store.base import (
     ParkedRow,
     PatientRow,
     PolicyRow,
+    Sought,
     Store,
     Vitals,
 )
@@ -28,6 +30,10 @@ from pathway.store.migrate import check
 PAGE = 256  # rows read at a time when streaming
 LARGE_PAGE = 32  # of rows that hold a whole commit: its leaf hashes, or 256 KiB of its entries
 LAST = 2**62  # beyond every number
+
+
+Keys = Collection[tuple[str | int, ...]]
+Question = tuple[sql.Lookup, Keys]
 
 
 class Line(Protocol):
@@ -50,15 +56,34 @@ class SqlStore(Store):
     _epoch: int | None
 
     @abstractmethod
-    async def _find(self, lookup: sql.Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
-        """Rows by many keys at once, in the database's own way."""
+    async def _find_all(self, questions: Sequence[Question]) -> list[list[Any]]:
+        """Rows by many keys at once, for each question in the database's own way."""
+
+    async def _find(self, lookup: sql.Lookup, keys: Keys) -> list[Any]:
+        return (await self._find_all([(lookup, keys)]))[0] if keys else []
 
     # -- the hot path --------------------------------------------------------------------------
 
+    async def look(self, sought: Sought) -> Found:
+        """All that a batch needs to know before it is folded, in one exchange if that can be."""
+        known, identities, keys, patients = await self._find_all(
+            [
+                (sql.KNOWN, sought.ids),
+                (sql.IDENTITIES, sought.identities),
+                (sql.KEYS, [(each,) for each in sought.keys]),
+                (sql.PATIENTS, [(each,) for each in sought.patients]),
+            ]
+        )
+        return Found(
+            _known(known),
+            set(map(tuple, identities)),
+            dict(map(tuple, keys)),
+            {row[0]: PatientRow(*row) for row in patients},
+        )
+
     async def known(self, ids: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
         """Those of the (source, id) pairs that are journaled already."""
-        rows = await self._find(sql.KNOWN, ids)
-        return {(source, id_): Known(patient, raw) for source, id_, patient, raw in rows}
+        return _known(await self._find(sql.KNOWN, ids))
 
     async def told(self, ids: Collection[str]) -> set[str]:
         """Those of the outbound message ids that the outbox holds already."""
@@ -72,10 +97,6 @@ class SqlStore(Store):
         """Snapshots by patient."""
         rows = await self._find(sql.PATIENTS, [(key,) for key in keys])
         return {row[0]: PatientRow(*row) for row in rows}
-
-    async def identities(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of the (patient, identity) pairs that the journal holds already."""
-        return {(row[0], row[1]) for row in await self._find(sql.IDENTITIES, keys)}
 
     async def journal(self, patient: str) -> list[JournalRow]:
         """One patient's journal rows, in the order of commit, then of writing."""
@@ -290,3 +311,7 @@ class SqlStore(Store):
         """One parked message; None if there is none of that number."""
         rows = await self._looks.fetch(sql.PARKED_ONE, stream_sequence)
         return ParkedRow(*rows[0]) if rows else None
+
+
+def _known(rows: Iterable[Any]) -> dict[tuple[str, str], Known]:
+    return {(source, id_): Known(patient, raw) for source, id_, patient, raw in rows}

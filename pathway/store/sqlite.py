@@ -27,7 +27,7 @@ from pathway.store.base import (
 from pathway.store.errors import SchemaBehindError, StaleOwnerError, StoreError
 from pathway.store.migrate import check
 from pathway.store.ownership import PartitionRow, Roster
-from pathway.store.sql import SqlStore
+from pathway.store.sql import Question, SqlStore
 from pathway.store.sqlite_commit import append, write
 from pathway.store.sqlite_connection import (
     connect,
@@ -37,7 +37,7 @@ from pathway.store.sqlite_connection import (
     truncate_wal,
 )
 from pathway.store.sqlite_thread import ConnectionThread
-from pathway.store.statements import FINISH, NOTE, Lookup
+from pathway.store.statements import FINISH, NOTE
 from pathway.store.url import sqlite_path
 
 
@@ -170,14 +170,18 @@ class SqliteStore(SqlStore):
         await self._work.run(truncate_wal)
         return None  # or a reader would have held the WAL
 
-    async def _find(self, lookup: Lookup, keys: Collection[tuple[str | int, ...]]) -> list[Any]:
-        def find(connection: sqlite3.Connection) -> list[Any]:
-            rows: list[Any] = []
-            for text, parameters in sql.lookups(lookup, keys):
-                rows += connection.execute(text, parameters).fetchall()
-            return rows
+    async def _find_all(self, questions: Sequence[Question]) -> list[list[Any]]:
+        def find(connection: sqlite3.Connection) -> list[list[Any]]:
+            return [
+                [
+                    row
+                    for text, parameters in sql.lookups(lookup, keys)
+                    for row in connection.execute(text, parameters).fetchall()
+                ]
+                for lookup, keys in questions
+            ]
 
-        return await self._lookups.run(find) if keys else []
+        return await self._lookups.run(find)
 
     async def mark_published(self, positions: Collection[int]) -> None:
         """Remember that the broker has them.

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from handlers.app import Worker
 from handlers.embedded import EmbeddedNats
+from handlers.standing_pull import StandingPull
 from handlers.streams import ACK_WAIT, StreamNames
 from pathway import process
 from pathway.store.errors import StaleOwnerError, StoreError, StoreLockedError
@@ -77,7 +79,26 @@ async def test_one_event_alone_is_told_of(clinic: Clinic, eventually: Eventually
 # -- in a rush -------------------------------------------------------------------------------------
 
 
-async def test_a_mixed_batch(clinic: Clinic, eventually: Eventually) -> None:
+def arriving_together(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let the first messages be seen only once there are so many: as a rule they come in pieces."""
+    arrived: list[Msg] = []
+    receive = StandingPull._receive
+
+    def together(self: StandingPull, message: Msg) -> None:
+        if message.reply:
+            arrived.append(message)
+        if len(arrived) < count:
+            return
+        monkeypatch.undo()
+        for each in arrived:
+            receive(self, each)
+
+    monkeypatch.setattr(StandingPull, "_receive", together)
+
+
+async def test_a_mixed_batch(
+    clinic: Clinic, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Good, repeated, malformed, out of order, of many patients: all in one commit."""
     patients = [new_patient() for _ in range(10)]
     async with clinic.working():
@@ -87,6 +108,7 @@ async def test_a_mixed_batch(clinic: Clinic, eventually: Eventually) -> None:
         for kind in reversed(ADMISSION):
             await clinic.publish(event(patient, kind))
         await clinic.publish(event(patient))
+    arriving_together(monkeypatch, 70)
     async with clinic.working() as worker:
         await clinic.done(worker)
         totals = worker.totals

@@ -15,11 +15,13 @@ from pathway.audit.tree import Tree, leaf_hash
 from pathway.store.base import (
     CheckpointRow,
     Commit,
+    Found,
     JournalRow,
     KeyRow,
     Known,
     OutboxRow,
     ParkedRow,
+    Sought,
     Store,
     Vitals,
 )
@@ -166,7 +168,7 @@ class StoreConformance:
         known = await store.known([(SOURCE, name) for name in names + none])
         assert known == {(SOURCE, name): Known(f"p{name}", entry(name).raw) for name in names}
         pairs = [(f"p{name}", entry(name).identity) for name in names + none]
-        assert await store.identities(pairs) == set(pairs[:MANY])
+        assert (await store.look(Sought(identities=pairs))).identities == set(pairs[:MANY])
         ledger = await store.ledger([(f"p{name}", "k") for name in names + none])
         assert ledger == {(f"p{name}", "k"): said(f"p{name}", "k") for name in names}
         assert len(await store.patients({f"p{name}" for name in names + none})) == MANY
@@ -186,7 +188,27 @@ class StoreConformance:
     async def test_a_repeated_identity_is_found_once(self, store: Store) -> None:
         rows = [entry("1", identity="s"), entry("2", identity="s")]
         await store.commit(Commit(1, journal=rows))
-        assert await store.identities([("p1", "s"), ("p1", "s"), ("p2", "s")]) == {("p1", "s")}
+        sought = Sought(identities=[("p1", "s"), ("p1", "s"), ("p2", "s")])
+        assert (await store.look(sought)).identities == {("p1", "s")}
+
+    async def test_one_look_finds_what_single_ones_find(self, store: Store) -> None:
+        written = full(1, size=3)
+        written.keys = [KeyRow("p1-0", b"wrapped"), KeyRow("gone", b"")]
+        await store.commit(written)
+        ids = [(row.source, row.id) for row in written.journal] + [(SOURCE, "unheard of")]
+        asked = Sought(
+            ids=ids,
+            identities=[("p1-1", entry("1-1").identity), ("p1-1", "another")],
+            keys=["p1-0", "gone", "nobody"],
+            patients=["p1-2", "nobody"],
+        )
+        found = await store.look(asked)
+        assert found.known == await store.known(ids)
+        assert len(found.known) == 3
+        assert found.identities == {("p1-1", entry("1-1").identity)}
+        assert found.keys == {"p1-0": b"wrapped", "gone": b""}
+        assert found.patients == await store.patients(["p1-2"])
+        assert await store.look(Sought()) == Found()
 
     async def test_snapshots_and_ledger_rows_are_replaced(self, store: Store) -> None:
         first = Commit(1, patients=[snapshot("p1", "iop", 5)], ledger=[said("p1", "k", 0)])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from pathway import policy
 from pathway.batch import Incoming, Outcome, Terms
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
-from pathway.store.base import Commit, OutboxRow, PatientRow
+from pathway.store.base import Commit, Found, OutboxRow, Sought
 from pathway.store.sqlite import SqliteStore
 from schemas.examples import EXAMPLES
 from schemas.instants import parse_instant
@@ -36,11 +35,11 @@ class Slow(SqliteStore):
         await self.allowed.wait()
         return await super().commit(commit)
 
-    async def patients(self, keys: Collection[str]) -> dict[str, PatientRow]:
+    async def look(self, sought: Sought) -> Found:
         if self.wait_for is not None:
             self.allowed.set()
             await self.wait_for
-        return await super().patients(keys)
+        return await super().look(sought)
 
 
 def incoming(patient: str, kind: str, number: int) -> Incoming:
