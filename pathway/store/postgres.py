@@ -52,6 +52,7 @@ class PostgresStore(SqlStore):
     _work: Line
     _side: Line
     _looks: Line
+    _pulse: Line
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         where = self._where = server(url)
@@ -61,6 +62,7 @@ class PostgresStore(SqlStore):
         self._looks = line(where, LOOKS)
         self._work = self._looks if read_only else line(where, WORK)
         self._side = self._looks if read_only else line(where, SIDE)
+        self._pulse = self._side  # the one for commits may wait its turn among several workers
         self._lookups = self._looks if read_only else line(where, WORK)
         self._crew = self._looks if read_only else line(where, CREW)
         self.ownership = PostgresOwnership(self._crew)

@@ -44,15 +44,16 @@ class Line(Protocol):
 
 
 class SqlStore(Store):
-    """A `Store` on three lines, so that none of them delays another's work.
+    """A `Store` on several lines, so that none of them delays another's work.
 
-    `_work` is for the batches, `_side` for relay and scheduler, `_looks` for whoever looks. They
-    may be one and the same.
+    `_work` is for commits, `_side` for relay and scheduler, `_looks` for whoever looks; `_pulse` is
+    the one that tells whether the database is well. They may be one and the same.
     """
 
     _work: Line
     _side: Line
     _looks: Line
+    _pulse: Line
     _epoch: int | None
 
     @abstractmethod
@@ -297,7 +298,7 @@ class SqlStore(Store):
 
     async def vitals(self, now: int) -> Vitals:
         """How the database is doing; raises StoreError, also if its schema is no longer ours."""
-        ((revision, epoch, *rest),) = await self._side.fetch(sql.VITALS, now)
+        ((revision, epoch, *rest),) = await self._pulse.fetch(sql.VITALS, now)
         check(revision)
         return Vitals(epoch == self._epoch, *rest)
 

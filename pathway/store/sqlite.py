@@ -1,9 +1,9 @@
 """The store on one SQLite file: no server, one writer, any number of readers.
 
-Three threads serve it. One owns the worker's connection: what a commit, the relay and the
-scheduler need, in short indexed statements, so that an fsync overlaps the event loop. One looks
-up what the next batch needs meanwhile. The third owns a connection for looking, so that no long
-look delays a batch.
+Four threads serve it. One owns the connection that writes, so that an fsync overlaps the event
+loop. One looks up what the next batch needs meanwhile, one reads for relay and scheduler, which
+then wait for no commit. The fourth owns a connection for looking, so that no long look delays any
+of them.
 """
 
 import sqlite3
@@ -49,6 +49,8 @@ class SqliteStore(SqlStore):
     """
 
     _work: ConnectionThread
+    _side: ConnectionThread
+    _pulse: ConnectionThread
     _looks: ConnectionThread
     _lookups: ConnectionThread
 
@@ -65,7 +67,8 @@ class SqliteStore(SqlStore):
         self.ownership = None
         self._looks = ConnectionThread("store-looks", self._reader)
         self._work = self._looks if read_only else ConnectionThread("store-work", self._writer)
-        self._side = self._work
+        self._pulse = self._work  # it is the one that a failing disk keeps waiting
+        self._side = self._looks if read_only else ConnectionThread("store-side", self._reader)
         self._lookups = (
             self._looks if read_only else ConnectionThread("store-lookups", self._reader)
         )
@@ -75,7 +78,7 @@ class SqliteStore(SqlStore):
         if not self._path.is_file():
             raise SchemaBehindError(f"no database at {self._path}: run `pathway migrate`")
         try:
-            for each in dict.fromkeys((self._work, self._lookups, self._looks)):
+            for each in dict.fromkeys((self._work, self._lookups, self._side, self._looks)):
                 await each.open()
         except BaseException:
             await self.close()
@@ -83,7 +86,7 @@ class SqliteStore(SqlStore):
 
     async def close(self) -> None:
         """Finish what was asked before, then disconnect."""
-        for each in dict.fromkeys((self._looks, self._lookups, self._work)):
+        for each in dict.fromkeys((self._looks, self._side, self._lookups, self._work)):
             await each.close()
 
     def _writer(self) -> sqlite3.Connection:
