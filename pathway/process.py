@@ -159,8 +159,16 @@ class Processor:
 
     async def _once(self, fill: Fill, departed: Callable[[], None]) -> Outcome:
         async with self._turn:
-            await fill(batch := await self._open())
-            landing = await self._depart(batch)
+            batch = await self._open()
+            try:
+                await fill(batch)
+                landing = await self._depart(batch)
+            except BaseException:
+                # Charts that it took from the commit under way are gone: who comes next needs what
+                # that leaves in the database.
+                with suppress(EarlierFailedError):
+                    await self._land()
+                raise
         departed()
         return await landing
 
