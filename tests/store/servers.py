@@ -1,9 +1,11 @@
 """A real PostgreSQL for tests, from a wheel."""
 
 import asyncio
+import shutil
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -77,6 +79,29 @@ def postgres_server() -> Iterator[Postgres]:
         finally:
             running.stop()
             handle.cleanup()
+
+
+@contextmanager
+def synchronous_standby(primary: PostgresServer) -> Iterator[None]:
+    """A second server that has every commit on its disk before the first one says so."""
+    with TemporaryDirectory(prefix="pathway-standby-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        if primary.system_user is not None:
+            shutil.chown(directory, primary.system_user)
+        run = partial(pgexec, bin_path=primary.bin_path, user=primary.system_user)
+        data, log = str(directory / "data"), str(directory / "log")
+        run("pg_basebackup", ("-d", primary.get_uri(), "-D", data, "-R", "-X", "stream"))
+        # No port but a socket of its own: nobody asks it anything.
+        options = f"-c listen_addresses= -c unix_socket_directories={directory}"
+        run("pg_ctl", ("-w", "-D", data, "-l", log, "-o", options, "start"))
+        try:
+            primary.psql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            primary.psql("SELECT pg_reload_conf()")
+            yield
+        finally:
+            primary.psql("ALTER SYSTEM RESET synchronous_standby_names")
+            primary.psql("SELECT pg_reload_conf()")
+            run("pg_ctl", ("-w", "-D", data, "-m", "immediate", "stop"))
 
 
 @asynccontextmanager
