@@ -1,6 +1,7 @@
 """One commit on PostgreSQL: every row of a micro-batch, in one transaction."""
 
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -33,6 +34,8 @@ def _values(row: type, *given_here: str) -> Any:  # noqa: ANN401 - attrgetter's 
     return attrgetter(*(field.name for field in fields(row) if field.name not in given_here))
 
 
+Step = tuple[str, Sequence[object]]  # a statement and its parameters
+
 JOURNAL = _values(JournalRow, "commit", "recorded_at")
 PATIENT = _values(PatientRow)
 LEDGER = _values(LedgerRow)
@@ -53,10 +56,13 @@ async def write(
     """Write `commit` as the owner of `share`; returns and raises as `Store.commit` does.
 
     The row of `log_head` is locked as late as can be: after it come only the rows that need its
-    numbers. Before it, rows are written in the order of their keys, so that two workers that
-    write the same ones wait for each other instead of deadlocking; after it there is only one.
+    numbers, in one exchange. Before it, rows are written in the order of their keys, so that two
+    workers that write the same ones wait for each other instead of deadlocking; after it there is
+    only one.
     """
     recorded_at = commit.recorded_at
+    journal = by_column(map(JOURNAL, commit.journal))
+    entries = _Entries(commit.entries)
     async with connection.transaction():
         await _fence(connection, share)
         if commit.erased is not None:
@@ -67,16 +73,18 @@ async def write(
         taken = await connection.fetchrow(sql.TAKE_NUMBERS, recorded_at, *counts, share.generation)
         if taken is None:
             raise StaleOwnerError("the partitions were dealt anew")
-        number, entries, messages, *tree = taken
-        grown = await _append(connection, commit, number, Tree.load(*tree))
+        number, journaled, messages, *tree = taken
+        grown, steps = entries.after(Tree.load(*tree), number)
         announced = commit.announcement.messages(grown) if commit.announcement else []
         told = [*commit.outbox, *announced]
-        if commit.journal:
-            journal = by_column(map(JOURNAL, commit.journal))
-            await connection.execute(sql.ADD_JOURNAL, *journal, number, recorded_at, entries)
+        if journal:
+            steps.append((sql.ADD_JOURNAL, [*journal, number, recorded_at, journaled]))
         if told:
             outbox = by_column(map(OUTBOX, told))
-            await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
+            steps.append((sql.ADD_OUTBOX, [*outbox, recorded_at, messages]))
+        if commit.keys:
+            steps.append((sql.ADD_KEYS, by_column(map(KEY, commit.keys))))
+        await _execute(connection, steps)
     return number, recorded_at, place(told, recorded_at, messages)
 
 
@@ -85,42 +93,57 @@ async def append(
 ) -> None:
     """Write entries and their announcement, whoever owns the database."""
     recorded_at = announcement.recorded_at
+    added = _Entries(entries)
     async with connection.transaction():
         taken = await connection.fetchrow(sql.TAKE_ENTRIES, len(announcement))
         number, messages, *tree = taken
-        told = Commit(recorded_at, entries=list(entries))
-        grown = await _append(connection, told, number, Tree.load(*tree))
+        grown, steps = added.after(Tree.load(*tree), number)
         outbox = by_column(map(OUTBOX, announcement.messages(grown)))
-        await connection.execute(sql.ADD_OUTBOX, *outbox, recorded_at, messages)
+        steps.append((sql.ADD_OUTBOX, [*outbox, recorded_at, messages]))
+        await _execute(connection, steps)
 
 
-async def _append(connection: Connection, commit: Commit, number: int, tree: Tree) -> Tree:
-    """Write new keys, the audit entries, and what their leaves add to the tree."""
-    if commit.keys:
-        await connection.execute(sql.ADD_KEYS, *by_column(map(KEY, commit.keys)))
-    if not commit.entries:
-        return tree
-    hashes = [leaf_hash(row.leaf) for row in commit.entries]
-    grown, nodes = tree.extend(hashes)
-    rows = by_column(map(ENTRY, commit.entries))
-    # The first of the counted rows gets one more than what is given.
-    await connection.execute(sql.ADD_ENTRIES, *rows, number, tree.size - 1)
-    await connection.execute(sql.ADD_LEAVES, tree.size, b"".join(hashes))
-    if nodes:
-        await connection.execute(sql.ADD_NODES, *arrays(nodes))
-    await connection.execute(sql.MOVE_TREE, grown.size, grown.dump())
-    return grown
+class _Entries:
+    """Audit entries, made ready before the log's head is locked."""
+
+    def __init__(self, entries: Sequence[AuditRow]) -> None:
+        self._hashes = [leaf_hash(row.leaf) for row in entries]
+        self._rows = by_column(map(ENTRY, entries))
+
+    def after(self, tree: Tree, number: int) -> tuple[Tree, list[Step]]:
+        """The tree that these entries make of the log's, and the steps to write them."""
+        if not self._hashes:
+            return tree, []
+        grown, nodes = tree.extend(self._hashes)
+        # The first of the counted rows gets one more than what is given.
+        steps: list[Step] = [
+            (sql.ADD_ENTRIES, [*self._rows, number, tree.size - 1]),
+            (sql.ADD_LEAVES, [tree.size, b"".join(self._hashes)]),
+            (sql.MOVE_TREE, [grown.size, grown.dump()]),
+        ]
+        if nodes:
+            steps.append((sql.ADD_NODES, arrays(nodes)))
+        return grown, steps
+
+
+async def _execute(connection: Connection, steps: Sequence[Step]) -> None:
+    """Write in one exchange what does not depend on each other."""
+    if steps:
+        text = sql.together(*(text for text, _ in steps))
+        await connection.execute(text, *chain.from_iterable(given for _, given in steps))
 
 
 async def _put_what_needs_no_number(connection: Connection, commit: Commit) -> None:
+    owned: list[Step] = []  # by this worker alone
     if commit.patients:
         patients = {row.patient: row for row in commit.patients}
         rows = [PATIENT(patients[key]) for key in sorted(patients)]
-        await connection.execute(sql.PUT_PATIENTS, *by_column(rows))
+        owned.append((sql.PUT_PATIENTS, by_column(rows)))
     if commit.ledger:
         ledger = {(row.patient, row.key): row for row in commit.ledger}
         rows = [LEDGER(ledger[key]) for key in sorted(ledger)]
-        await connection.execute(sql.PUT_LEDGER, *by_column(rows))
+        owned.append((sql.PUT_LEDGER, by_column(rows)))
+    await _execute(connection, owned)
     if commit.parked:
         rows = [PARKED(_storable(row)) for row in sorted(commit.parked, key=PARKED_KEY)]
         await connection.execute(sql.ADD_PARKED, *arrays(rows), commit.recorded_at)

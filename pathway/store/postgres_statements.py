@@ -7,9 +7,9 @@ event, to 51 by COPY through a temporary table and 77 to 99 through SQLAlchemy.
 # ruff: noqa: S608 - what is put into these texts are names from this file and the row classes
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import count
-from re import sub
+from re import Match, findall, sub
 from typing import get_args
 
 from msgspec.structs import FieldInfo, fields
@@ -116,6 +116,26 @@ TAKE_ENTRIES = """UPDATE log_head SET "commit" = "commit" + 1, outbox = outbox +
 CLAIM = "UPDATE log_head SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch"
 MARK = "UPDATE outbox SET published = 1 WHERE position = ANY($1::bigint[]) AND published = 0"
 DISCARD_PARKED = "DELETE FROM parked WHERE stream_sequence = ANY($1::bigint[]) RETURNING 1"
+
+
+@cache
+def together(*texts: str) -> str:
+    """Statements, none of which reads what another writes, as one: a single exchange.
+
+    The parameters are those of the first, then those of the second, and so on.
+    """
+    shifted: list[str] = []
+    given = 0
+    for text in texts:
+        shifted.append(sub(r"\$(\d+)", partial(_later, given), text))
+        given += max(int(place) for place in findall(r"\$(\d+)", text))
+    *others, last = shifted
+    steps = ", ".join(f"step{place} AS ({text})" for place, text in enumerate(others))
+    return f"WITH {steps} {last}" if steps else last
+
+
+def _later(given: int, place: Match[str]) -> str:
+    return f"${int(place[1]) + given}"
 
 
 @cache

@@ -10,7 +10,7 @@ from pathway.store.migrate import ADVISORY_LOCK, current, head, upgrade
 from pathway.store.open import open_store
 from pathway.store.postgres import PostgresStore
 from pathway.store.postgres_connection import WORK, connect, server
-from pathway.store.postgres_statements import MARK, find, numbered
+from pathway.store.postgres_statements import MARK, find, numbered, together
 from pathway.store.statements import (
     DUE,
     IDENTITIES,
@@ -87,6 +87,13 @@ async def test_every_hot_statement_uses_an_index(database: str) -> None:
         assert not any("Seq Scan" in line for line in lines), (text, lines)
         assert text not in lookups or any("Index Cond" in line for line in lines), (text, lines)
     await connection.close()
+
+
+def test_statements_become_one_with_the_parameters_of_each_in_turn() -> None:
+    assert together("UPDATE a SET x = $1") == "UPDATE a SET x = $1"
+    assert together("INSERT $1, $2, $1", "INSERT $10", "UPDATE b SET x = $2, y = $1") == (
+        "WITH step0 AS (INSERT $1, $2, $1), step1 AS (INSERT $12) UPDATE b SET x = $14, y = $13"
+    )
 
 
 # -- where it is -----------------------------------------------------------------------------------
