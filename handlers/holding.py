@@ -78,8 +78,7 @@ class Holding:
         gained = share.epochs.keys() - kept.epochs.keys()
         for consumer in self._consumers(gained):
             await take_over(self.js(), self.settings.names, consumer)
-        stream = await self.js().stream_info(self.settings.names.events)
-        self.processor.stream = str(stream.created)
+        self.processor.stream = await self._birth()
         await self.processor.own(share)
         self.share = share
         await self.subscriber.read_from(self._sources(share))
@@ -103,4 +102,17 @@ class Holding:
         await self.check()
         if consumer in self._consumers(self.share.epochs):
             await self.declare()
+            await self._notice_another_stream()
             await declare_consumer(self.js(), self.settings.names, consumer)
+
+    async def _notice_another_stream(self) -> None:
+        """One that was made anew counts from 1 again: places in it are not those of the former."""
+        if (birth := await self._birth()) != self.processor.stream:
+            left = await self.subscriber.let_go()
+            self.processor.stream = birth
+            log.warning("stream_made_anew", code="stream_made_anew", messages=left)
+
+    async def _birth(self) -> str:
+        """When the events stream was made."""
+        stream = await self.js().stream_info(self.settings.names.events)
+        return str(stream.created)

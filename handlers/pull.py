@@ -94,6 +94,16 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
                     await asyncio.wait(self._in_hand)
                 await hand_back(await self._intake.read_from(sources))
 
+    async def let_go(self) -> int:
+        """Finish the batches in hand and forget what waits behind them: its stream is gone.
+
+        Returns how many messages that were.
+        """
+        async with self._turn:
+            if self._in_hand:
+                await asyncio.wait(self._in_hand)
+            return len(self._intake.take()) if self._intake is not None else 0
+
     @property
     def trouble(self) -> str | None:
         """Why nothing comes in, or comes to nothing: a stable code."""

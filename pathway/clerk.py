@@ -31,7 +31,7 @@ class Clerk:
         Nothing happens to another worker's patient.
         """
         async with self._processor.alone() as batch:
-            if self._processor.owns(order.patient):
+            if self._processor.owns(order.patient) and await self._open(order):
                 await self._erase(order, batch)
         return batch.outcome
 
@@ -47,6 +47,11 @@ class Clerk:
         else:
             # Before the commit: one that failed may have happened.
             self._processor.forget(order.patient)
+
+    async def _open(self, order: Order) -> bool:
+        """Nobody began with it since it was read: a commit may have landed only now."""
+        kept = await self._processor.store.order(order.id)
+        return kept is not None and kept.state == OrderState.OPEN
 
     async def _again(self, order: Order) -> Order:
         """What follows from an erasure is repeated; nothing of it is committed twice."""
@@ -84,7 +89,8 @@ class Clerk:
         """Keep a policy and who signed for it, before it is adopted. Raises StoreError."""
         async with self._processor.alone() as batch:
             try:
-                await self._sign_off(order, batch.commit)
+                if await self._open(order):
+                    await self._sign_off(order, batch.commit)
             except RefusedError as refused:
                 batch.commit.orders = [_refused(order, refused)]
         return batch.outcome

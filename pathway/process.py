@@ -42,7 +42,7 @@ from pathway.store.base import (
     Store,
     in_chunks,
 )
-from pathway.store.errors import ConflictError
+from pathway.store.errors import ConflictError, StaleOwnerError
 from pathway.vault import Vault, opened_snapshot, sealed_snapshot
 from schemas import inbound
 from schemas.envelope import Reason, Rejected
@@ -125,6 +125,8 @@ class Processor:
         """
 
         async def fill(batch: Batch) -> None:
+            if self._owns is _nobody:
+                raise StaleOwnerError("what this worker owns is not known just now")
             now = self.clock()
             for place, message in enumerate(messages):
                 await _let_others_work(place, READS)
@@ -536,17 +538,19 @@ class Processor:
         """
         commit, outcome = batch.commit, batch.outcome
         make = Receipts(self.terms.prefix, self.stream, commit.recorded_at)
-        parked = [(row, make.parked(row)) for row in batch.parked]
-        receipts = [receipt for _, receipt in parked]
+        # By id: one message may come twice in a batch, if it came again while we were held up.
+        pairs = [(row, make.parked(row)) for row in batch.parked]
+        parked = {receipt.id: (row, receipt) for row, receipt in pairs}
+        receipts = {name: receipt for name, (_, receipt) in parked.items()}
         if self.terms.receipts:
-            receipts += make.of(batch.duplicates, "duplicate") + make.of(batch.accepted, "applied")
+            told = make.of(batch.duplicates, "duplicate") + make.of(batch.accepted, "applied")
+            receipts |= {each.id: each for each in told}
         known: set[str] = set()
         if receipts:
-            ids = [each.id for each in receipts]
-            on_the_way = self._flight.told(ids) if self._flight else set()
-            known = await self.store.told(ids) | on_the_way
-        commit.outbox += [each for each in receipts if each.id not in known]
-        new = [(row, receipt) for row, receipt in parked if receipt.id not in known]
+            on_the_way = self._flight.told(receipts.keys()) if self._flight else set()
+            known = await self.store.told(receipts.keys()) | on_the_way
+        commit.outbox += [each for each in receipts.values() if each.id not in known]
+        new = [each for name, each in parked.items() if name not in known]
         commit.parked += await self._numbered([row for row, _ in new])
         for row, (_, receipt) in zip(commit.parked, new, strict=True):
             entry = scribe.parked(row, patient_of(row.subject), receipt.id, commit.recorded_at)

@@ -358,16 +358,17 @@ class Store(Protocol):
         Takes the dense numbers (commit, journal, outbox, audit) from the locked `log_head` row,
         and appends the entries' leaves to the tree that it remembers.
         Journal and outbox rows keep the order given; patients and ledger rows replace those
-        of the same key; a parked row or policy known already is left as it is; a patient who
-        has a key, or had one, gets no other. The announcement's messages go out last.
+        of the same key; a policy known already is left as it is; a patient who has a key, or had
+        one, gets no other. The announcement's messages go out last.
         Of the one `erased`, key, snapshot, timers, ledger, and the bodies of earlier messages
         and of parked messages that name them are destroyed; orders get the state given.
         Returns (commit number, recorded_at, outbox rows with their positions).
         Raises StaleOwnerError if anything of what this worker owns is another's by now, or if
         it owns nothing; ClockWentBackError if `recorded_at` is less than that of the worker's
         last commit or than `last_recorded_at()` was when it became the owner; ConflictError if
-        a (source, id), a message id or a patient's key exists, StoreError otherwise. After any
-        of them, or a cancellation, read the state again: the commit may have happened.
+        a (source, id), a message id, a patient's key or a parked row's number exists, StoreError
+        otherwise. After any of them, or a cancellation, read the state again: the commit may have
+        happened.
         """
 
     async def append(self, entries: Sequence[AuditRow], announcement: Announcement) -> None:
@@ -378,6 +379,9 @@ class Store(Protocol):
 
     async def last_recorded_at(self) -> int:
         """The greatest `recorded_at` of all commits, 0 if none.
+
+        A commit of this store that failed, or whose answer was lost, and that the database may
+        still be carrying out, is waited for: what is read afterwards shows it, or it never was.
 
         Workers that share a database have clocks of their own: it never decreases for one
         patient, nor in one worker's commits.

@@ -56,6 +56,7 @@ class PostgresStore(SqlStore):
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         where = self._where = server(url)
+        self._read_only = read_only
         self._share: Share | None = None
         self._epoch: int | None = None
         self._floor = 0  # no commit of this worker is recorded before it
@@ -96,6 +97,13 @@ class PostgresStore(SqlStore):
         """Commit from now on as the owner of a share, as `ownership` has it."""
         self._floor = max(self._floor, await self.last_recorded_at())
         self._share, self._epoch = share, share.generation
+
+    async def last_recorded_at(self) -> int:
+        """The greatest `recorded_at` of all commits, 0 if none; see `Store`."""
+        if self._read_only:
+            return await super().last_recorded_at()
+        ((recorded_at,),) = await self._work.fetch(sql.RECORDED_AT_LAST)
+        return int(recorded_at)
 
     async def roster(self) -> Roster:
         """Which worker owns which partition, for whoever looks."""

@@ -30,9 +30,9 @@ from pathway.store.postgres_columns import array, column
 from pathway.store.statements import (
     CHECKPOINT_KEPT,
     FINISH,
+    LAST_RECORDED_AT,
     NOTE,
     ORDER_MOVED,
-    PARKED_BEFORE,
     POLICY_KNOWN,
     Lookup,
     erasures,
@@ -81,7 +81,7 @@ def _insert(
 PUT_PATIENTS = _insert("patients", PatientRow) + replaced(PatientRow, "patient")
 PUT_LEDGER = _insert("ledger", LedgerRow) + replaced(LedgerRow, "patient", "key")
 # What people or strangers wrote may hold any character.
-ADD_PARKED = _insert("parked", ParkedRow, same=["recorded_at"], given_as=array) + PARKED_BEFORE
+ADD_PARKED = _insert("parked", ParkedRow, same=["recorded_at"], given_as=array)
 ADD_POLICIES = _insert("policies", PolicyRow, given_as=array) + POLICY_KNOWN
 ADD_JOURNAL = _insert("journal", JournalRow, same=["commit", "recorded_at"], counted="seq")
 ADD_OUTBOX = _insert("outbox", OutboxRow, same=["recorded_at"], counted="position")
@@ -107,6 +107,9 @@ TAKE_NUMBERS = """UPDATE log_head SET "commit" = "commit" + 1,
     recorded_at = GREATEST(recorded_at, $1), journal = journal + $2, outbox = outbox + $3
     WHERE id = 1 AND epoch = $4
     RETURNING "commit", journal - $2, outbox - $3, tree_size, tree"""
+# Every commit holds this row from here to its end; also one of whose connection only we know that
+# it broke. Who waits for the lock sees what that commit came to.
+RECORDED_AT_LAST = f"{LAST_RECORDED_AT} FOR SHARE"
 LOCK_PARTITIONS = "SELECT partition FROM partitions ORDER BY partition FOR UPDATE"
 CLAIM_PARTITIONS = """UPDATE partitions SET epoch = epoch + 1, worker = $1,
     since = (extract(epoch from clock_timestamp()) * 1000000)::bigint RETURNING partition, epoch"""

@@ -25,7 +25,6 @@ from pathway.store.base import (
 from pathway.store.statements import (
     CHECKPOINT_KEPT,
     ORDER_MOVED,
-    PARKED_BEFORE,
     POLICY_KNOWN,
     Lookup,
     columns,
@@ -48,7 +47,7 @@ ADD_JOURNAL = _insert("journal", JournalRow, ", seq")
 PUT_PATIENT = _insert("patients", PatientRow) + replaced(PatientRow, "patient")
 PUT_LEDGER = _insert("ledger", LedgerRow) + replaced(LedgerRow, "patient", "key")
 ADD_OUTBOX = _insert("outbox", OutboxRow)
-ADD_PARKED = _insert("parked", ParkedRow) + PARKED_BEFORE
+ADD_PARKED = _insert("parked", ParkedRow)
 ADD_POLICY = _insert("policies", PolicyRow) + POLICY_KNOWN
 ADD_ENTRY = _insert("audit", AuditRow)
 ADD_LEAVES = "INSERT INTO audit_leaves (start, hashes) VALUES (?, ?)"

@@ -39,7 +39,6 @@ def replaced(row: type, *key: str) -> str:
     return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(changes)}"
 
 
-PARKED_BEFORE = " ON CONFLICT (stream_sequence) DO NOTHING"
 POLICY_KNOWN = " ON CONFLICT (digest) DO NOTHING"
 CHECKPOINT_KEPT = " ON CONFLICT (size) DO NOTHING"
 

@@ -1,6 +1,10 @@
 """Senders that speak NATS itself, below what a client library would let through."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
+from nats.js.errors import NoStreamResponseError
 
 from tests.broker.clinic import Clinic, Eventually, applied, event, new_patient
 from tests.faults.protocol import hpub, pub, speak
@@ -41,3 +45,27 @@ async def test_a_stream_made_anew_hides_no_parked_event(
         await clinic.done(worker)
         assert [row.raw for row in await worker.store.parked()] == [b"{1", b"{2"]
         await eventually(lambda: len(clinic.of("receipt", patient)) == 2)
+
+
+async def test_a_stream_made_anew_beneath_a_worker_hides_none_either(
+    clinic: Clinic, eventually: Eventually
+) -> None:
+    patient = new_patient()
+    async with clinic.working() as worker:
+        await clinic.publish_raw(f"safety.reported.{patient}", b"{1")
+        await clinic.done(worker)
+        await clinic.client.jetstream().delete_stream(clinic.names.events)
+        await published(clinic, f"safety.reported.{patient}", b"{2")
+        await clinic.done(worker)
+        assert [row.raw for row in await worker.store.parked()] == [b"{1", b"{2"]
+        await eventually(lambda: len(clinic.of("receipt", patient)) == 2)
+
+
+async def published(clinic: Clinic, subject: str, body: bytes) -> None:
+    """As soon as there is a stream for it."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(NoStreamResponseError):
+                await clinic.publish_raw(subject, body)
+                return
+            await asyncio.sleep(0.05)

@@ -120,6 +120,18 @@ async def test_what_comes_later_is_kept_without_payload_however_broken_it_is(
     assert (row.reason, row.raw) == ("patient_erased", b"")
 
 
+async def test_who_read_an_order_before_it_was_begun_changes_nothing(store: Store) -> None:
+    """What follows at the broker would never be done if it were refused now."""
+    processor = await started(store)
+    patient = await somebody(store)
+    order = erasing(patient)
+    assert (await erased(processor, order)).state == OrderState.COMMITTED
+    await Clerk(processor).erase(order)
+    kept = await store.order(order.id)
+    assert kept is not None
+    assert (kept.state, kept.detail) == (OrderState.COMMITTED, "")
+
+
 async def test_what_others_sent_is_kept_as_it_came(store: Store) -> None:
     processor = await started(store)
     patient, other = [each async for each in store.patient_keys()][:2]

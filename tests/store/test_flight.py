@@ -10,10 +10,11 @@ import pytest
 
 from pathway import policy
 from pathway.batch import Incoming, Terms
+from pathway.partitions import Share
 from pathway.process import Processor
 from pathway.shelf import PolicyShelf
 from pathway.store.base import Commit, Found, LedgerRow, OutboxRow, Sought
-from pathway.store.errors import StoreError
+from pathway.store.errors import StaleOwnerError, StoreError
 from pathway.store.sqlite import SqliteStore
 from schemas.examples import EXAMPLES
 from schemas.instants import parse_instant
@@ -121,3 +122,30 @@ async def test_what_failed_on_a_chart_leaves_it_to_the_database(
     assert ((await first).applied, (await again).applied) == (1, 1)
     moves = [row.sequence async for row in store.messages() if row.kind == "transition"]
     assert moves == [1, 2]
+
+
+async def test_a_message_that_comes_twice_in_a_batch_has_one_receipt(
+    store: Held, flow: Processor
+) -> None:
+    """The broker gives it again if it was not acknowledged in time, though it still waits here."""
+    store.released.set()
+    flow.terms = Terms(receipts=True)
+    both = [incoming("referral.received", 1), unreadable(b"{")]
+    outcome = await flow.take([*both, *both])
+    assert (outcome.applied, outcome.duplicates, outcome.parked) == (1, 1, 1)
+    assert store.commits == 1, "nothing had to be tried again"
+    receipts = [json.loads(row.body) async for row in store.messages() if row.kind == "receipt"]
+    assert [each["data"]["outcome"] for each in receipts] == ["parked", "applied"]
+
+
+async def test_nothing_is_read_while_it_is_not_known_whose_it_is(
+    store: Held, flow: Processor
+) -> None:
+    store.released.set()
+    with pytest.raises(StaleOwnerError):
+        await flow.own(Share(1, -1, {0: -1}))  # the store knows of no such share
+    with pytest.raises(StaleOwnerError):
+        await flow.take([incoming("referral.received", 1)])
+    epoch = await store.claim()
+    await flow.own(Share(1, epoch, {0: epoch}))
+    assert (await flow.take([incoming("referral.received", 1)])).applied == 1

@@ -86,9 +86,10 @@ async def test_a_commit_whose_answer_is_lost_is_recognized(
     assert caught.value.code == "store_unavailable"
     again = full(1)
     assert await store.known([(SOURCE, row.id) for row in again.journal]) == {}
+    assert await store.last_recorded_at() == 1, "it waits for the end of that commit"
+    assert len(await store.known([(SOURCE, row.id) for row in again.journal])) == 16
     with pytest.raises(ConflictError):
         await store.commit(again)
-    assert len(await store.known([(SOURCE, row.id) for row in again.journal])) == 16
     assert (await store.commit(full(2)))[0] == 2
 
 
