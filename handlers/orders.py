@@ -117,6 +117,7 @@ class Orders:
             await self._adopt(kept)
         elif self._processor.owns(kept.patient):
             await self._erase_at_broker(kept.patient)
+            await self._processor.store.empty_parked(kept.patient)
             self._purged.append(kept)
 
     async def _scrub(self) -> None:

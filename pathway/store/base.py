@@ -407,6 +407,12 @@ class Store(Protocol):
     async def note(self, id: str, more: str) -> None:  # noqa: A002 - the column's name
         """Add words, separated by blanks, to a committed order's detail."""
 
+    async def empty_parked(self, patient: str) -> None:
+        """Destroy the payloads of parked messages that name an erased patient, once more.
+
+        A worker beside the one that erased may have parked one since, not knowing of it yet.
+        """
+
     async def scrub(self) -> str | None:
         """Let nothing that was destroyed stay readable in the database's own files.
 

@@ -140,6 +140,10 @@ class PostgresStore(SqlStore):
         """Add words to a committed order's detail."""
         await self._work.fetch(sql.NOTE_ORDER, more, id)
 
+    async def empty_parked(self, patient: str) -> None:
+        """Destroy the payloads of parked messages that name an erased patient, once more."""
+        await self._work.fetch(sql.EMPTY_PARKED, patient)
+
     async def scrub(self) -> str | None:
         """Let nothing that was destroyed stay readable in the server's files; see `Store.scrub`."""
         scrubbing = line(self._where, SCRUBBING)

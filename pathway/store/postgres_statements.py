@@ -158,6 +158,7 @@ ERASURES = tuple(
         OR right(subject, length(?) + 1) = '.' || ?""",
     )
 )
+EMPTY_PARKED = ERASURES[-1]  # done again at the end of an erasure
 
 
 @cache

@@ -165,6 +165,10 @@ class SqliteStore(SqlStore):
 
         await self._work.run(write)
 
+    async def empty_parked(self, patient: str) -> None:
+        """Destroy the payloads of parked messages that name an erased patient, once more."""
+        await self._write(sql.EMPTY_PARKED, patient)
+
     async def scrub(self) -> str | None:
         """Let nothing that was destroyed stay readable in the database's own files.
 

@@ -59,6 +59,7 @@ ERASURES = erasures(
     """instr(raw, CAST('"' || ?1 || '"' AS BLOB)) > 0
     OR substr(subject, -length(?1) - 1) = '.' || ?1""",
 )
+EMPTY_PARKED = ERASURES[-1]  # done again at the end of an erasure
 ADD_CHECKPOINT = _insert("checkpoints", CheckpointRow) + CHECKPOINT_KEPT
 REWRAP = "UPDATE patient_keys SET wrapped = ? WHERE patient = ? AND wrapped = ?"
 

@@ -391,6 +391,17 @@ class StoreConformance:
         assert len(await store.journal("p1")) == 1
         assert [row.patient async for row in store.entries()] == ["p1", "p2", "p11"]
 
+    async def test_what_another_worker_parked_after_an_erasure_is_emptied(
+        self, store: Store
+    ) -> None:
+        await store.commit(Commit(1, keys=[KeyRow("p1", b"wrapped")], outbox=[message("m")]))
+        await store.commit(Commit(2, erased="p1"))
+        late = replace(poison(1), subject="care.events.x.y.p1")
+        other = replace(poison(2), subject="care.events.x.y.p11")
+        await store.commit(Commit(3, parked=[late, other]))
+        await store.empty_parked("p1")
+        assert [row.raw for row in await store.parked()] == [b"", other.raw]
+
     async def test_a_checkpoint_is_kept_once(self, store: Store) -> None:
         assert await store.last_checkpoint() is None
         for size, note in ((3, b"three"), (1, b"one"), (3, b"other")):
