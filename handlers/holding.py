@@ -68,6 +68,8 @@ class Holding:
         owned, and `move` may be asked again.
         """
         kept = self.share = self.share.kept(share)
+        if not self.whole:
+            self.declared = None  # the last move may have failed for want of a stream
         self.whole = False
         self.moved()
         await self.subscriber.read_from(self._sources(kept))
@@ -75,10 +77,10 @@ class Holding:
         if self.declared != (share.count, share.generation):
             await self.declare()
             self.declared = (share.count, share.generation)
+        await self._notice_another_stream()
         gained = share.epochs.keys() - kept.epochs.keys()
         for consumer in self._consumers(gained):
             await take_over(self.js(), self.settings.names, consumer)
-        self.processor.stream = await self._birth()
         await self.processor.own(share)
         self.share = share
         await self.subscriber.read_from(self._sources(share))
@@ -107,12 +109,10 @@ class Holding:
 
     async def _notice_another_stream(self) -> None:
         """One that was made anew counts from 1 again: places in it are not those of the former."""
-        if (birth := await self._birth()) != self.processor.stream:
+        stream = await self.js().stream_info(self.settings.names.events)
+        birth, former = str(stream.created), self.processor.stream
+        if birth != former:
             left = await self.subscriber.let_go()
             self.processor.stream = birth
-            log.warning("stream_made_anew", code="stream_made_anew", messages=left)
-
-    async def _birth(self) -> str:
-        """When the events stream was made."""
-        stream = await self.js().stream_info(self.settings.names.events)
-        return str(stream.created)
+            if former:
+                log.warning("stream_made_anew", code="stream_made_anew", messages=left)

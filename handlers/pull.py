@@ -193,7 +193,7 @@ class StandingPullSubscriber(BatchPullStreamSubscriber):
         if not left:
             self._failures = 0
             return
-        delay = min(LAST_DELAY, FIRST_DELAY * 2**self._failures)
+        delay = min(LAST_DELAY, FIRST_DELAY * 2 ** min(self._failures, 16))
         self._failures += 1
         self.handed_back += 1
         log.error(

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from nats.js.errors import NoStreamResponseError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from tests.broker.clinic import Clinic, Eventually, applied, event, new_patient
 from tests.faults.protocol import hpub, pub, speak
@@ -59,6 +59,25 @@ async def test_a_stream_made_anew_beneath_a_worker_hides_none_either(
         await clinic.done(worker)
         assert [row.raw for row in await worker.store.parked()] == [b"{1", b"{2"]
         await eventually(lambda: len(clinic.of("receipt", patient)) == 2)
+
+
+async def test_a_move_that_found_no_stream_makes_one_the_next_time(clinic: Clinic) -> None:
+    """As when the broker came back without its files, and another worker's share is taken over."""
+    async with clinic.working() as worker:
+        share, check = worker.holding.share, worker.holding.check
+        worker.holding.check = unreachable  # as a failing move makes it
+        await clinic.client.jetstream().delete_stream(clinic.names.events)
+        with pytest.raises(NotFoundError):
+            await worker.holding.move(share)
+        await worker.holding.move(share)
+        worker.holding.check = check
+        await clinic.publish(event(new_patient()))
+        await clinic.done(worker)
+        assert worker.totals.applied == 1
+
+
+async def unreachable() -> None:
+    raise OSError
 
 
 async def published(clinic: Clinic, subject: str, body: bytes) -> None:

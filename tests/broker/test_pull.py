@@ -211,6 +211,18 @@ async def test_a_failing_batch_comes_again_and_holds_up_nobody_for_ever(
         await all_removed(client, names)
 
 
+async def test_batches_that_failed_for_hours_are_handed_back_all_the_same(
+    server: EmbeddedNats, client: Client, names: StreamNames, eventually: Eventually
+) -> None:
+    received = Received()
+    received.failures = 1
+    async with running(server, names, received) as subscriber:
+        subscriber._failures = 5000
+        await publish(client, names, range(1))
+        await eventually(lambda: subscriber.handed_back == 1)
+        assert subscriber._failures == 5001
+
+
 async def test_what_a_handler_leaves_unacknowledged_is_handed_back(
     server: EmbeddedNats, client: Client, names: StreamNames, eventually: Eventually
 ) -> None:

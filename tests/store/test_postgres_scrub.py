@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from handlers.doctor.database import database
 from handlers.place import Place
@@ -13,6 +14,7 @@ from pathway.store.errors import StillReadError, UnscrubbableError
 from pathway.store.migrate import upgrade
 from pathway.store.postgres import PostgresStore
 
+from .rows import poison
 from .servers import Postgres, admin, postgres_server, waiting
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +72,19 @@ async def test_nothing_is_left_in_the_servers_files(server: Postgres, url: str) 
     assert await store.scrub() is None
     assert holding(server, KEY) == set()
     assert await store.keys(["p1", "p2"]) == {"p1": b"", "p2": OTHER}
+    await store.close()
+
+
+async def test_what_is_empty_is_not_written_again_for_who_reads_to_wait_for(url: str) -> None:
+    store = await erased(url)
+    late = replace(poison(1), subject="care.events.x.y.p1")
+    await store.commit(Commit(3, parked=[late]))
+    await store.empty_parked("p1")
+    async with admin(url) as looker:
+        place = await looker.fetchval("SELECT ctid FROM parked")
+        await store.empty_parked("p1")
+        assert await looker.fetchval("SELECT ctid FROM parked") == place
+    assert await store.scrub() is None
     await store.close()
 
 
