@@ -77,7 +77,9 @@ cluster {{
     async def _leader(self, stream: str) -> str | None:
         """As the cluster has it just now: after a kill it may say nothing, or name the dead."""
         try:
-            client = await nats.connect(self.url.split(","), max_reconnect_attempts=3)
+            client = await nats.connect(
+                self.url.split(","), max_reconnect_attempts=3, error_cb=_quiet
+            )
         except (nats.errors.Error, OSError):
             return None
         try:
@@ -91,7 +93,7 @@ cluster {{
 
     async def _ready(self) -> bool:
         try:
-            client = await nats.connect(self.url.split(","), allow_reconnect=False)
+            client = await nats.connect(self.url.split(","), allow_reconnect=False, error_cb=_quiet)
         except (nats.errors.Error, OSError):
             return False
         try:
@@ -102,6 +104,10 @@ cluster {{
             return True
         finally:
             await client.close()
+
+
+async def _quiet(_: Exception) -> None:
+    """Who asks whether anybody is there yet knows what it means if nobody is."""
 
 
 def _free_ports(count: int) -> list[int]:
