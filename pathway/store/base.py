@@ -70,6 +70,20 @@ class Known(msgspec.Struct, frozen=True):
     raw: bytes
 
 
+class PatientRow(msgspec.Struct, frozen=True):
+    """One patient's snapshot: the fold so far, and the heads of the message chains."""
+
+    patient: str
+    policy: str  # digest pinned by the first journal entry
+    state: str | None
+    episode: int
+    since: int | None
+    next_due: int | None  # when the earliest timer fires; the scheduler finds patients by it
+    engine: int
+    snapshot: bytes  # sealed; see pathway/vault.py
+    chains: bytes
+
+
 class Sought(msgspec.Struct, frozen=True):
     """What a batch needs to know from the database.
 
@@ -99,21 +113,7 @@ class Found(msgspec.Struct):
     known: dict[tuple[str, str], Known] = {}
     identities: set[tuple[str, str]] = set()
     keys: dict[str, bytes] = {}
-    patients: dict[str, "PatientRow"] = {}
-
-
-class PatientRow(msgspec.Struct, frozen=True):
-    """One patient's snapshot: the fold so far, and the heads of the message chains."""
-
-    patient: str
-    policy: str  # digest pinned by the first journal entry
-    state: str | None
-    episode: int
-    since: int | None
-    next_due: int | None  # when the earliest timer fires; the scheduler finds patients by it
-    engine: int
-    snapshot: bytes  # sealed; see pathway/vault.py
-    chains: bytes
+    patients: dict[str, PatientRow] = {}
 
 
 class LedgerRow(msgspec.Struct, frozen=True):

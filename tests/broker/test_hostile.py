@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
+from handlers.app import Worker
 from tests.broker.clinic import Clinic, Eventually, applied, event, new_patient
 from tests.faults.protocol import hpub, pub, speak
 
@@ -42,9 +43,14 @@ async def test_a_stream_made_anew_hides_no_parked_event(
     await clinic.client.jetstream().delete_stream(clinic.names.events)
     async with clinic.working() as worker:
         await clinic.publish_raw(f"safety.reported.{patient}", b"{2")
-        await clinic.done(worker)
-        assert [row.raw for row in await worker.store.parked()] == [b"{1", b"{2"]
-        await eventually(lambda: len(clinic.of("receipt", patient)) == 2)
+        await both_parked(clinic, worker, patient, eventually)
+
+
+async def both_parked(clinic: Clinic, worker: Worker, patient: str, eventually: Eventually) -> None:
+    """Each is kept, and its sender told."""
+    await clinic.done(worker)
+    assert [row.raw for row in await worker.store.parked()] == [b"{1", b"{2"]
+    await eventually(lambda: len(clinic.of("receipt", patient)) == 2)
 
 
 async def test_a_stream_made_anew_beneath_a_worker_hides_none_either(
@@ -56,9 +62,7 @@ async def test_a_stream_made_anew_beneath_a_worker_hides_none_either(
         await clinic.done(worker)
         await clinic.client.jetstream().delete_stream(clinic.names.events)
         await published(clinic, f"safety.reported.{patient}", b"{2")
-        await clinic.done(worker)
-        assert [row.raw for row in await worker.store.parked()] == [b"{1", b"{2"]
-        await eventually(lambda: len(clinic.of("receipt", patient)) == 2)
+        await both_parked(clinic, worker, patient, eventually)
 
 
 async def test_a_move_that_found_no_stream_makes_one_the_next_time(clinic: Clinic) -> None:
